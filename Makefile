@@ -1,0 +1,47 @@
+# `make book` and `make test` start from nothing but Python 3.11 or newer and make; `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+HTML := _build/html/index.html
+
+.DEFAULT_GOAL := help
+.PHONY: help book test notebooks lint other-processor constraints clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+$(INSTALLED): requirements.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %d.%d: call make PYTHON=python3.11, say" % v[:2])'
+	@echo "Installing into .venv: a few minutes, once."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --requirement requirements.txt --constraint constraints.txt --editable .
+	@touch $@
+
+book: $(INSTALLED)  ## build the HTML, warnings as errors
+	$(BIN)/jupyter-book build book -W -n --keep-going --quiet
+	@echo "Open $(HTML) in a browser: no server and no network needed."
+
+test: $(INSTALLED)  ## run the unit tests, and every notebook against its stored outputs
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+notebooks: $(INSTALLED)  ## execute all chapters in place; a second run changes no file
+	$(BIN)/python tests/refresh_notebooks.py
+	$(BIN)/ruff format --quiet book
+
+lint: $(INSTALLED)  ## ruff (code and notebooks) and the layers contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+other-processor: $(INSTALLED)  ## the notebooks again, on the oldest instruction set
+	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest --numprocesses auto --dist loadfile book
+
+constraints:  ## resolve requirements.txt afresh and pin the result in constraints.txt
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.txt --editable .
+	echo '# What requirements.txt brought along, made by `make constraints`; the same set on every machine.' > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(torch|triton|nvidia-.*|cuda-.*)(==| @)' >> constraints.txt
+	@touch constraints.txt $(INSTALLED)
+
+clean:  ## remove what was built; the environment stays
+	rm -rf _build

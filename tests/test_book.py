@@ -1,0 +1,217 @@
+"""The book held to its own rules: what a reader may rely on in every chapter."""
+
+import ast
+import base64
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
+MODULES = sorted(path.stem for path in (ROOT / "vae_tutorial").glob("[!_]*.py"))
+COMMONS = {"arguments", "experiment", "data", "plotting", "pictures"}
+ALSO_OPENED = {"gaussians": {"likelihoods"}, "training": {"models"}}  # a chapter's second room
+IGNORING = re.compile(r"nbval[-_](ignore|skip|raises|check)", re.IGNORECASE)
+MACHINE_PATHS = re.compile(r"(/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\)")
+
+each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+each_module = pytest.mark.parametrize("module", MODULES)
+
+
+def cells(path: Path, kind: str) -> list[dict]:
+    return [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == kind]
+
+
+def text(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def prose(path: Path) -> str:
+    return "\n".join(text(cell) for cell in cells(path, "markdown"))
+
+
+def room(path: Path) -> str:
+    """The module that a chapter opens: 04-bounds opens bounds."""
+    return path.stem.split("-", 1)[1].replace("-", "_")
+
+
+def is_figure(cell: dict) -> bool:
+    return any("image/png" in output.get("data", {}) for output in cell["outputs"])
+
+
+def test_the_book_has_its_chapters():
+    listed = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text("utf-8"))
+    files = [chapter["file"] for part in listed["parts"] for chapter in part["chapters"]]
+    assert [f"chapters/{path.stem}" for path in CHAPTERS] == [f for f in files if "/" in f]
+
+
+@each_chapter
+def test_executed_once_from_first_cell_to_last(path):
+    counts = [cell["execution_count"] for cell in cells(path, "code")]
+    assert counts == list(range(1, len(counts) + 1))
+    printed = [output for cell in cells(path, "code") for output in cell["outputs"]]
+    assert sum("passed: " in "".join(output.get("text", "")) for output in printed) >= 3
+
+
+@each_chapter
+def test_no_error_no_stderr_no_machine_path(path):
+    for cell in cells(path, "code"):
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", text(cell)
+            assert output.get("name") != "stderr", text(cell)
+            shown = "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
+            assert not MACHINE_PATHS.search(shown), shown
+
+
+@each_chapter
+def test_no_output_is_ignored(path):
+    for cell in cells(path, "code"):
+        assert not IGNORING.search(text(cell) + " ".join(cell["metadata"].get("tags", [])))
+
+
+@each_chapter
+def test_size_stays_within_the_budget(path):
+    assert path.stat().st_size < 300_000
+    assert len(cells(path, "code")) + len(cells(path, "markdown")) <= 40
+    for cell in cells(path, "code"):
+        assert len([line for line in text(cell).splitlines() if line.strip()]) <= 15, text(cell)
+
+
+@each_chapter
+def test_every_figure_has_words(path):
+    figures = [cell for cell in cells(path, "code") if is_figure(cell)]
+    assert figures
+    for cell in figures:
+        shown = cell["metadata"].get("mystnb", {})
+        assert len(shown.get("image", {}).get("alt", "")) >= 40, text(cell)
+        assert len(shown.get("figure", {}).get("caption", "")) >= 20, text(cell)
+        assert shown["figure"]["name"].startswith("fig-"), text(cell)
+    alts = [cell["metadata"]["mystnb"]["image"]["alt"] for cell in figures]
+    assert len(set(alts)) == len(alts)
+
+
+@each_chapter
+def test_the_reader_predicts_before_the_figures(path):
+    notebook = json.loads(path.read_text("utf-8"))["cells"]
+    figures = sum(cell["cell_type"] == "code" and is_figure(cell) for cell in notebook)
+    predictions = prose(path).count("{admonition} Predict")
+    assert predictions >= max(1, figures - 1), f"{predictions} predictions for {figures} figures"
+
+
+@each_chapter
+def test_three_exercises_each_with_a_solution(path):
+    labels = re.findall(r":label: ex-([a-z]+)-([a-z]+)", prose(path))
+    assert [kind for _, kind in labels] == ["predict", "derive", "modify"]
+    for chapter, kind in labels:
+        assert f"```{{solution-start}} ex-{chapter}-{kind}" in prose(path)
+    assert prose(path).count("```{solution-end}") == 3
+
+
+@each_chapter
+def test_the_chapter_its_room_and_its_tests_share_a_name(path):
+    assert room(path) in MODULES
+    title = prose(path).splitlines()[0]
+    assert title.startswith(f"# {int(path.stem[:2])} "), title
+
+
+@each_module
+def test_every_room_has_its_tests(module):
+    assert (ROOT / "tests" / f"test_{module}.py").exists()
+
+
+@each_chapter
+def test_a_chapter_calls_no_later_room(path):
+    met = set(COMMONS)
+    for earlier in CHAPTERS[: CHAPTERS.index(path) + 1]:
+        met |= {room(earlier)} | ALSO_OPENED.get(room(earlier), set())
+    for cell in cells(path, "code"):
+        for node in ast.walk(ast.parse(text(cell))):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("vae_tutorial"):
+                called = node.module.removeprefix("vae_tutorial").removeprefix(".")
+                assert called in met or not called, f"{path.stem} calls {node.module}"
+
+
+def test_an_equation_label_is_given_once():
+    labels = [label for path in CHAPTERS for label in equation_labels(path)]
+    assert {f"vae{n}" for n in range(1, 12)} <= set(labels)
+    assert len(labels) == len(set(labels)), sorted({x for x in labels if labels.count(x) > 1})
+
+
+def equation_labels(path: Path) -> list[str]:
+    return re.findall(r"^\$\$ \(([\w-]+)\)$", prose(path), flags=re.MULTILINE)
+
+
+@each_module
+def test_every_public_function_says_what_it_does_and_names_real_equations(module):
+    labels = {label for path in CHAPTERS for label in equation_labels(path)}
+    loaded = importlib.import_module(f"vae_tutorial.{module}")
+    assert inspect.getdoc(loaded), module
+    for name, thing in public(loaded):
+        documented = inspect.getdoc(thing)
+        assert documented, f"{module}.{name} has no docstring"
+        for named in re.findall(r"Book: ([\w, -]+)", documented):
+            unknown = {label.strip() for label in named.split(",")} - labels
+            assert not unknown, f"{module}.{name} names {unknown}"
+
+
+@each_module
+def test_every_public_name_is_used(module):
+    loaded = importlib.import_module(f"vae_tutorial.{module}")
+    pages = "\n".join(text(cell) for path in CHAPTERS for cell in cells(path, "code"))
+    rooms = {m: (ROOT / "vae_tutorial" / f"{m}.py").read_text("utf-8") for m in MODULES}
+    for name, _ in public(loaded):
+        elsewhere = pages + "".join(code for m, code in rooms.items() if m != module)
+        inside = len(re.findall(rf"\b{name}\b", rooms[module])) > 1
+        assert inside or re.search(rf"\b{name}\b", elsewhere), f"nobody calls {module}.{name}"
+
+
+def public(loaded):
+    for name, thing in inspect.getmembers(loaded):
+        own = getattr(thing, "__module__", None) == loaded.__name__
+        if (
+            own
+            and not name.startswith("_")
+            and (inspect.isclass(thing) or inspect.isfunction(thing))
+        ):
+            yield name, thing
+
+
+@each_module
+def test_a_room_is_small(module):
+    assert len((ROOT / "vae_tutorial" / f"{module}.py").read_text("utf-8").splitlines()) <= 150
+
+
+def test_each_room_imports_only_the_rooms_below_it():
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_citations_and_keys_agree():
+    keys = set(
+        re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text("utf-8"), re.M)
+    )
+    pages = [prose(path) for path in CHAPTERS]
+    pages += [path.read_text("utf-8") for path in (ROOT / "book").glob("*.md")]
+    cited = {
+        k
+        for page in pages
+        for ks in re.findall(r"\{cite:\w\}`([^`]+)`", page)
+        for k in ks.split(",")
+    }
+    assert cited <= keys, cited - keys
+    assert keys <= cited, f"never cited: {keys - cited}"
+
+
+def test_the_cover_is_the_figure_tagged_so():
+    code = [cell for path in CHAPTERS for cell in cells(path, "code")]
+    (tagged,) = [cell for cell in code if "cover" in cell["metadata"].get("tags", [])]
+    stored = base64.b64decode("".join(tagged["outputs"][0]["data"]["image/png"]))
+    assert (ROOT / "book" / "_static" / "cover.png").read_bytes() == stored

@@ -1,0 +1,28 @@
+"""Pictures show the pixels they are given, all on one grey map."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from vae_tutorial.pictures import DIGIT_COLOURS, image_rows, latent_map
+
+
+def test_images_keep_their_place_and_share_one_range():
+    images = torch.linspace(0, 1, 3 * 64).reshape(3, 64)
+    figure = image_rows({"seen": images, "decoded": images[:2]})
+    shown = [axes.images[0] for axes in figure.axes if axes.images]
+    assert len(shown) == 5
+    assert np.allclose(shown[1].get_array(), images[1].reshape(8, 8))
+    assert {image.get_clim() for image in shown} == {(0, 1)}
+    assert {text.get_text() for axes in figure.axes for text in axes.texts} == {"seen", "decoded"}
+    assert plt.get_fignums() == []
+
+
+def test_a_latent_map_names_each_class_at_its_mean():
+    labels = torch.arange(10).repeat(2)
+    z = torch.stack([labels.double(), -labels.double()], dim=-1)  # (20, 2)
+    figure = latent_map(z, labels)
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == [str(digit) for digit in range(10)]
+    assert [text.get_position() for text in axes.texts] == [(d, -d) for d in range(10)]
+    assert len(axes.collections) == len(DIGIT_COLOURS) == 10

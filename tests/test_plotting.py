@@ -1,0 +1,66 @@
+"""Figures show the arrays they are given, close themselves, and leave the global style alone."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+
+from vae_tutorial.plotting import INKS, Bars, Gap, Line, Marks, Panel, panels
+
+x = torch.linspace(0.0, 1.0, 5)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance by the WCAG 2 formula."""
+    channels = np.array(to_rgb(colour))
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize("ink", INKS)
+def test_every_ink_stands_out_on_white(ink):
+    assert (1.0 + 0.05) / (luminance(INKS[ink][0]) + 0.05) >= 3
+
+
+def test_inks_differ_in_colour():
+    assert len({colour for colour, _ in INKS.values()}) == len(INKS)
+
+
+def test_a_panel_shows_its_layers_and_words():
+    layers = [
+        Gap(x, x, x + 1, "gap"),
+        Line(x, x**2, "data", "truth"),
+        Marks(x, x, "encoder", "seen", error=x / 10),
+        Bars(x, x, "prior", base=1.0),
+    ]
+    figure = panels(Panel(layers, "step", "nats per image", "title", axes={"ylim": (0, 3)}))
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "nats per image")
+    assert axes.get_title() == "title"
+    assert axes.get_ylim() == (0, 3)
+    drawn = next(line for line in axes.lines if line.get_label() == "truth")
+    assert np.allclose(drawn.get_ydata(), (x**2).numpy())
+    assert drawn.get_color() == INKS["data"][0]
+    assert [bar.get_y() for bar in axes.patches] == [1.0] * 5
+
+
+def test_a_figure_is_closed_and_the_style_is_left_alone():
+    before = dict(matplotlib.rcParams)
+    panels(Panel([Line(x, x, "data")], "a", "b"), Panel([Line(x, x, "data")], "a", "b"))
+    assert plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_labels_at_line_ends_do_not_overlap():
+    lines = [Line(x, x + shift, "data", f"line {shift}") for shift in (0.0, 0.001, 0.002)]
+    figure = panels(Panel(lines, "a", "b"))
+    figure.canvas.draw()
+    heights = sorted(text.get_window_extent().y0 for text in figure.axes[0].texts)
+    assert np.diff(heights).min() >= 10
+
+
+def test_an_unknown_ink_is_refused():
+    with pytest.raises(KeyError, match="mauve"):
+        panels(Panel([Line(x, x, "mauve")], "a", "b"))
