@@ -37,6 +37,11 @@ def test_a_check_prints_or_raises(capsys):
         check_close("far", torch.tensor([1.0, 1.25]), 1.0, 0.1)
 
 
+def test_plain_numbers_are_compared_in_float64():
+    with pytest.raises(AssertionError, match="off by 1e-12"):
+        check_close("one", 1 + 1e-12, 1.0, 1e-15)
+
+
 def test_a_residual_of_nan_does_not_pass():
     with pytest.raises(AssertionError, match="off by nan"):
         check_close("nothing", float("nan"), 0.0, 1.0)

@@ -35,7 +35,8 @@ def check_close(
     The residual is named when the check fails, and not printed when it passes: its last digits
     differ between processors.
     """
-    residual = float((torch.as_tensor(seen) - torch.as_tensor(expected)).abs().max())
+    pair = (torch.as_tensor(value, dtype=torch.float64).detach() for value in (seen, expected))
+    residual = float(torch.sub(*pair).abs().max())
     if not residual <= tolerance:
         raise AssertionError(f"check failed: {claim}: off by {residual:.3g}, allowed {tolerance:g}")
     print(f"passed: {claim} (to {tolerance:g})")

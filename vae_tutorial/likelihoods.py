@@ -1,0 +1,138 @@
+"""p(x|z) of pixels, and Λ: the fourth map, which says how far a pixel may fall from f(z).
+
+A variance map takes latents z (..., latent) and returns a log-variance that broadcasts against
+pixels (..., pixels). A pixel model takes what the decoder gave, f(z) or logits, and scores x:
+(...) nats an image.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vae_tutorial.arguments import require_between, require_count, require_event, require_positive
+from vae_tutorial.experiment import standard_normal
+from vae_tutorial.gaussians import log_normal
+
+
+def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
+    """log p(x|z) of binary pixels, summed over the last axis: (..., pixels) to (...), in nats.
+
+    Raises ValueError unless every pixel is 0 or 1: a grey pixel has no Bernoulli likelihood.
+    Source: Kingma & Welling 2014, appendix C.1. Book: eq-bernoulli.
+    """
+    require_between("x", x, 0, 1)
+    if not torch.compiler.is_compiling() and (grey := int(((x > 0) & (x < 1)).sum())):
+        raise ValueError(
+            f"x must be binary for a Bernoulli likelihood, but {grey} of its {x.numel()} pixels"
+            " are grey: binarize first"
+        )
+    require_event("logits", logits, x.shape[-1])
+    return nn.functional.logsigmoid(torch.where(x > 0.5, logits, -logits)).sum(-1)  # (...)
+
+
+class FixedVariance(nn.Module):
+    """Λ = variance · I, chosen and not learned; FixedVariance(1.0) is Λ = I. Book: vae7.
+
+    Raises ValueError unless the variance is finite and positive.
+    """
+
+    def __init__(self, variance: float):
+        super().__init__()
+        require_positive("variance", torch.tensor(float(variance)))
+        self.log_variance = math.log(variance)  # a number, so that float64 keeps all its digits
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z.new_full((), self.log_variance)  # ()
+
+
+class SharedVariance(nn.Module):
+    """Λ = σ² I with one learned σ² for all pixels and all z. Book: eq-noise-level.
+
+    Raises ValueError unless the starting variance is finite and positive.
+    Source: Rybkin et al. 2021, section 3.
+    """
+
+    def __init__(self, variance: float = 1.0):
+        super().__init__()
+        value = torch.tensor(float(variance))
+        require_positive("variance", value)
+        self.log_variance = nn.Parameter(value.log())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.log_variance  # ()
+
+
+class PixelVariance(nn.Module):
+    """Λ = diag(σ₁², …), one learned variance a pixel, never below `floor`. Book: eq-singularity.
+
+    Without a floor a pixel that never changes drives its variance to zero and the density to
+    infinity. Raises ValueError unless floor and starting variance are finite and positive.
+    Source: Mattei & Frellsen 2018, section 2.
+    """
+
+    def __init__(self, pixels: int, floor: float, variance: float = 1.0):
+        super().__init__()
+        require_count("pixels", pixels)
+        require_positive("floor", torch.tensor(float(floor)))
+        require_positive("variance", torch.tensor(float(variance)))
+        self.floor = floor
+        self.raw = nn.Parameter(torch.full((pixels,), float(variance)).log())
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (self.raw.exp() + self.floor).log()  # (pixels,)
+
+
+class InputVariance(nn.Module):
+    """Λ(z) = diag(σ₁²(z), …): a network from z to one variance a pixel, never below `floor`.
+
+    Raises ValueError unless the floor is finite and positive. Book: vae7.
+    """
+
+    def __init__(self, network: nn.Module, floor: float):
+        super().__init__()
+        require_positive("floor", torch.tensor(float(floor)))
+        self.floor = floor
+        self.network = network
+
+    def forward(self, z: Tensor) -> Tensor:
+        return (nn.functional.softplus(self.network(z)) + self.floor).log()  # (..., pixels)
+
+
+class GaussianPixels(nn.Module):
+    """p(x|z) = N(x; f(z), Λ(z)) with a diagonal Λ; the decoder gives f(z). Book: vae7."""
+
+    def __init__(self, variance: nn.Module):
+        super().__init__()
+        self.variance = variance
+
+    def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of x (..., pixels) under f(z) = `decoded`: (...), in nats an image."""
+        return log_normal(x, decoded, self.variance(z))  # (...)
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        """E[x|z], which is what the decoder gave: (..., pixels)."""
+        return decoded
+
+    def draw(self, decoded: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw of x from p(x|z): the mean and its pixel noise, (..., pixels)."""
+        deviation = (0.5 * self.variance(z)).exp()
+        noise = standard_normal(decoded.shape, generator, like=decoded)  # (..., pixels)
+        return decoded + deviation * noise
+
+
+class BernoulliPixels(nn.Module):
+    """p(x|z) of independent binary pixels; the decoder gives logits. Book: eq-bernoulli."""
+
+    def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of binary x (..., pixels) under logits `decoded`: (...), in nats an image."""
+        return bernoulli_log_likelihood(x, decoded)  # (...)
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        """E[x|z], the probability that each pixel is 1: (..., pixels)."""
+        return decoded.sigmoid()
+
+    def draw(self, decoded: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw of x from p(x|z), every pixel 0 or 1: (..., pixels)."""
+        uniform = torch.rand(decoded.shape, generator=generator, dtype=torch.float64).to(decoded)
+        return (uniform < decoded.sigmoid()).to(decoded.dtype)  # (..., pixels)
