@@ -1,0 +1,281 @@
+"""Bounds against numpy, scipy, closed forms, sums over all outcomes, and the laws they obey."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import digamma, logsumexp
+from scipy.stats import multivariate_normal, norm, sem
+
+from vae_tutorial.bounds import (
+    average,
+    evidence_lower_bound,
+    exact_importance_weighted_bound,
+    importance_weighted_bound,
+)
+from vae_tutorial.experiment import generator, standard_normal
+
+examples = settings(deadline=None, max_examples=25, derandomize=True)
+nats = st.floats(-30, 30)
+seeds = st.integers(0, 10_000)
+
+
+def normal(*shape: int, seed: int = 1) -> torch.Tensor:
+    return standard_normal(shape, generator(seed))
+
+
+class Linear:
+    """p(z) = N(0, 1) and p(x|z) = N(x; 2z, 0.5²) at x = 1.3, with the truth from scipy."""
+
+    x, slope, deviation = 1.3, 2.0, 0.5
+    evidence = norm.logpdf(x, 0, math.hypot(slope, deviation))
+    posterior_variance = 1 / (1 + slope**2 / deviation**2)
+    posterior_mean = posterior_variance * slope * x / deviation**2
+    posterior_width = math.sqrt(posterior_variance)
+
+    @classmethod
+    def log_likelihood(cls, z: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(norm.logpdf(cls.x, cls.slope * z.numpy(), cls.deviation))
+
+    @classmethod
+    def log_weight(cls, z: torch.Tensor, mean: float, width: float) -> torch.Tensor:
+        joint = multivariate_normal(
+            [0, 0], [[1, cls.slope], [cls.slope, cls.slope**2 + cls.deviation**2]]
+        )
+        pairs = np.stack([z.numpy(), np.full(z.shape, cls.x)], -1)
+        return torch.from_numpy(joint.logpdf(pairs) - norm.logpdf(z.numpy(), mean, width))
+
+
+# The evidence lower bound
+
+
+@examples
+@given(seeds, st.integers(1, 6), st.integers(1, 4))
+def test_the_bound_is_the_mean_likelihood_minus_the_divergence(seed, samples, batch):
+    log_likelihood, kl = normal(samples, batch, seed=seed), normal(batch, seed=seed + 1)
+    bound = evidence_lower_bound(log_likelihood, kl)
+    np.testing.assert_allclose(bound.log_likelihood, log_likelihood.numpy().mean(0), atol=1e-12)
+    np.testing.assert_allclose(bound.elbo, np.mean(log_likelihood.numpy(), 0) - kl.numpy())
+    assert torch.equal(bound.kl, kl)
+    assert bound.elbo.shape == bound.log_likelihood.shape == (batch,)
+
+
+@pytest.mark.parametrize(("mean", "width"), [(0.5, 0.3), (0.7, 0.24), (0.0, 1.0)])
+def test_the_gap_is_the_divergence_from_the_posterior(mean, width):
+    q = torch.distributions.Normal(mean, width)
+    prior = torch.distributions.Normal(0.0, 1.0)
+    posterior = torch.distributions.Normal(Linear.posterior_mean, Linear.posterior_width)
+    log_likelihood = Linear.log_likelihood(mean + width * normal(200_000, 1))
+    kl = torch.distributions.kl_divergence(q, prior).double().expand(1)
+    error = sem(log_likelihood.numpy())
+    gap = Linear.evidence - evidence_lower_bound(log_likelihood, kl).elbo
+    expected = float(torch.distributions.kl_divergence(q, posterior))
+    assert abs(float(gap) - expected) < 4 * float(error[0]) + 1e-5
+
+
+def test_gradients_pass_through_both_terms():
+    log_likelihood = normal(4, 3).requires_grad_()
+    kl = normal(3).requires_grad_()
+    evidence_lower_bound(log_likelihood, kl).elbo.sum().backward()
+    assert torch.equal(log_likelihood.grad, torch.full((4, 3), 0.25, dtype=torch.float64))
+    assert torch.equal(kl.grad, -torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("log_likelihood", "kl"),
+    [((3,), (3,)), ((2, 3), (2,)), ((2, 3), (1, 3)), ((), ()), ((2, 3), ())],
+)
+def test_shapes_that_do_not_fit_are_named(log_likelihood, kl):
+    with pytest.raises(ValueError, match=r"must be \(K, batch\) and kl \(batch,\), got"):
+        evidence_lower_bound(torch.zeros(log_likelihood), torch.zeros(kl))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused(bad):
+    good, wrong = torch.zeros(2, 1), torch.full((2, 1), bad)
+    with pytest.raises(ValueError, match="log_likelihood must be finite"):
+        evidence_lower_bound(wrong, torch.zeros(1))
+    with pytest.raises(ValueError, match="kl must be finite"):
+        evidence_lower_bound(good, torch.full((1,), bad))
+    with pytest.raises(ValueError, match="log_weight must be finite"):
+        importance_weighted_bound(wrong)
+    with pytest.raises(ValueError, match="log_weight must be finite"):
+        exact_importance_weighted_bound(wrong[:, 0], torch.zeros(2), [1])
+    with pytest.raises(ValueError, match="log_probability must be finite"):
+        exact_importance_weighted_bound(torch.zeros(2), wrong[:, 0], [1])
+    with pytest.raises(ValueError, match="draws must be finite"):
+        average(wrong)
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(3, 2, dtype=torch.int64), [[0.0], [1.0]]])
+def test_types_are_named(wrong):
+    with pytest.raises(TypeError, match="log_likelihood must be"):
+        evidence_lower_bound(wrong, torch.zeros(2))
+    with pytest.raises(TypeError, match="log_weight must be"):
+        importance_weighted_bound(wrong)
+    with pytest.raises(TypeError, match="draws must be"):
+        average(wrong)
+
+
+# K weights
+
+
+@examples
+@given(seeds, st.integers(1, 7), st.integers(1, 3), st.floats(-2000, 2000))
+def test_the_average_of_weights_survives_any_scale(seed, samples, batch, shift):
+    log_weight = 3 * normal(samples, batch, seed=seed)
+    expected = logsumexp(log_weight.numpy(), 0, b=1 / samples) + shift
+    seen = importance_weighted_bound(log_weight + shift)
+    np.testing.assert_allclose(seen, expected, atol=1e-9)
+
+
+@examples
+@given(seeds, st.integers(2, 8))
+def test_leaving_one_weight_out_lowers_the_bound_on_average(seed, samples):
+    log_weight = 2 * normal(samples, 5, seed=seed)
+    rest = [
+        importance_weighted_bound(torch.cat([log_weight[:k], log_weight[k + 1 :]]))
+        for k in range(samples)
+    ]
+    whole = importance_weighted_bound(log_weight)
+    assert (whole >= torch.stack(rest).mean(0) - 1e-12).all()
+    assert (whole >= log_weight.mean(0) - 1e-12).all()  # Jensen
+    assert (whole <= log_weight.amax(0) + 1e-12).all()
+
+
+def test_one_weight_is_its_own_bound():
+    log_weight = normal(1, 6)
+    assert torch.equal(importance_weighted_bound(log_weight), log_weight[0])
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+def test_at_the_posterior_every_draw_gives_log_p(samples):
+    z = Linear.posterior_mean + Linear.posterior_width * normal(samples, 50)
+    log_weight = Linear.log_weight(z, Linear.posterior_mean, Linear.posterior_width)
+    np.testing.assert_allclose(importance_weighted_bound(log_weight), Linear.evidence, atol=1e-9)
+
+
+def test_a_scalar_weight_is_refused():
+    with pytest.raises(ValueError, match=r"must be \(K, batch\), got a scalar"):
+        importance_weighted_bound(torch.tensor(1.0))
+
+
+# The expectation over all draws
+
+
+@examples
+@given(nats, nats, st.floats(0.01, 0.99), st.lists(st.integers(1, 60), min_size=1, max_size=3))
+def test_two_outcomes_are_a_sum_over_the_binomial(first, second, share, counts):
+    expected = [
+        sum(
+            math.comb(K, j)
+            * share**j
+            * (1 - share) ** (K - j)
+            * logsumexp([first, second], b=[j / K, 1 - j / K])
+            for j in range(K + 1)
+        )
+        for K in counts
+    ]
+    log_probability = torch.tensor([share, 1 - share], dtype=torch.float64).log()
+    log_weight = torch.tensor([first, second], dtype=torch.float64)
+    seen = exact_importance_weighted_bound(log_weight, log_probability, counts)
+    np.testing.assert_allclose(seen, expected, atol=1e-9)
+
+
+def test_exponential_weights_give_the_digamma_function():
+    log_weight = torch.linspace(-60, 6, 3301, dtype=torch.float64)  # log y, with y ~ Exp(1)
+    counts = [1, 2, 3, 10, 1000]
+    seen = exact_importance_weighted_bound(log_weight, log_weight - log_weight.exp(), counts)
+    np.testing.assert_allclose(seen, [digamma(K) - math.log(K) for K in counts], atol=1e-10)
+
+
+@examples
+@given(seeds, st.floats(-1000, 1000), st.floats(-50, 50))
+def test_two_draws_are_a_sum_over_pairs_whatever_the_scale(seed, shift, scale):
+    log_weight, log_probability = 4 * normal(9, seed=seed), normal(9, seed=seed + 1)
+    mass = np.exp(log_probability.numpy()) / np.exp(log_probability.numpy()).sum()
+    pairs = np.logaddexp.outer(log_weight.numpy(), log_weight.numpy()) - math.log(2)
+    expected = [mass @ log_weight.numpy() + shift, mass @ pairs @ mass + shift]
+    seen = exact_importance_weighted_bound(log_weight + shift, log_probability + scale, [1, 2])
+    np.testing.assert_allclose(seen, expected, atol=1e-9)
+
+
+@examples
+@given(seeds)
+def test_the_bounds_rise_towards_log_p(seed):
+    log_weight, log_probability = 3 * normal(12, seed=seed), normal(12, seed=seed + 1)
+    counts = [1, 2, 3, 5, 20, 100, 10_000]
+    seen = exact_importance_weighted_bound(log_weight, log_probability, counts)
+    mass = np.exp(log_probability.numpy())
+    evidence = logsumexp(log_weight.numpy(), b=mass / mass.sum())
+    variance = (mass / mass.sum()) @ np.exp(2 * (log_weight.numpy() - evidence)) - 1
+    assert (seen.diff() > 0).all()
+    assert seen[-1] < evidence
+    np.testing.assert_allclose(evidence - seen[-1], variance / 20_000, rtol=0.05)
+
+
+def test_weights_that_float64_cannot_hold_side_by_side():
+    log_weight = torch.tensor([-5000.0, 0.0, -3.0], dtype=torch.float64)
+    log_probability = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64).log()
+    seen = exact_importance_weighted_bound(log_weight, log_probability, [1])
+    np.testing.assert_allclose(seen, [-1001.5], atol=1e-9)
+
+
+def test_a_node_without_mass_does_not_matter():
+    log_weight = torch.tensor([-1.0, 2.0, -1e5], dtype=torch.float64)
+    log_probability = torch.tensor([-0.7, -0.9, -500.0], dtype=torch.float64)
+    seen = exact_importance_weighted_bound(log_weight, log_probability, [1, 4])
+    without = exact_importance_weighted_bound(log_weight[:2], log_probability[:2], [1, 4])
+    np.testing.assert_allclose(seen, without, atol=1e-12)
+
+
+def test_draws_agree_with_the_expectation():
+    log_weight, mass = torch.tensor([0.0, 1.0, -2.0]).double(), torch.tensor([0.5, 0.2, 0.3])
+    drawn = torch.multinomial(mass, 4 * 50_000, replacement=True, generator=generator(3))
+    seen = average(importance_weighted_bound(log_weight[drawn].reshape(4, -1)))
+    exact = exact_importance_weighted_bound(log_weight, mass.log(), [4])[0]
+    assert abs(seen.mean - exact) < 4 * seen.standard_error
+
+
+def test_single_precision_is_lifted():
+    log_weight = normal(5).float()
+    seen = exact_importance_weighted_bound(log_weight, torch.zeros(5), [3])
+    exact = exact_importance_weighted_bound(log_weight.double(), torch.zeros(5), [3])
+    assert seen.dtype == torch.float64
+    np.testing.assert_allclose(seen, exact, atol=1e-12)
+
+
+@pytest.mark.parametrize(("weight", "probability"), [((2, 1), (2, 1)), ((3,), (2,)), ((), ())])
+def test_the_law_must_be_a_list(weight, probability):
+    with pytest.raises(ValueError, match=r"must both be \(n,\), got"):
+        exact_importance_weighted_bound(torch.zeros(weight), torch.zeros(probability), [1])
+
+
+def test_counts_are_whole_and_positive():
+    two = torch.zeros(2)
+    with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
+        exact_importance_weighted_bound(two, two, [2, 0])
+    with pytest.raises(TypeError, match="num_samples must be a whole number"):
+        exact_importance_weighted_bound(two, two, [2.5])
+
+
+# Averages of draws
+
+
+@examples
+@given(seeds, st.integers(2, 30))
+def test_the_standard_error_is_scipys(seed, repetitions):
+    draws = 3 * normal(repetitions, 4, seed=seed) + 1
+    seen = average(draws)
+    np.testing.assert_allclose(seen.mean, draws.numpy().mean(0), atol=1e-12)
+    np.testing.assert_allclose(seen.standard_error, sem(draws.numpy()), atol=1e-12)
+    assert seen.mean.shape == seen.standard_error.shape == (4,)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 5)])
+def test_one_draw_has_no_standard_error(shape):
+    with pytest.raises(ValueError, match="needs two entries on its first axis"):
+        average(torch.zeros(shape))
