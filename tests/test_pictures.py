@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from vae_tutorial.pictures import DIGIT_COLOURS, image_rows, latent_map
+from vae_tutorial.pictures import DIGIT_COLOURS, gradient_flow, image_rows, latent_map
 
 
 def test_images_keep_their_place_and_share_one_range():
@@ -26,3 +26,25 @@ def test_a_latent_map_names_each_class_at_its_mean():
     assert [text.get_text() for text in axes.texts] == [str(digit) for digit in range(10)]
     assert [text.get_position() for text in axes.texts] == [(d, -d) for d in range(10)]
     assert len(axes.collections) == len(DIGIT_COLOURS) == 10
+
+
+def test_the_picture_marks_what_a_gradient_reaches():
+    labels, edges, cuts = (
+        ["loss: Pow", "z: leaf", "mean: Mul", "a: leaf"],
+        [(1, 0), (3, 2)],
+        [(2, 1)],
+    )
+    figure = gradient_flow(
+        {"cut": (labels, edges, cuts), "open": (labels, edges + cuts, [])}, {"a": "encoder"}
+    )
+    cut, whole = figure.axes
+
+    def dashed(axes):
+        boxes = [text for text in axes.texts if text.get_text()]
+        return [text.get_text() for text in boxes if text.get_bbox_patch().get_linestyle() == "--"]
+
+    assert dashed(cut) == ["mean: Mul", "a: leaf"]
+    assert dashed(whole) == []
+    assert [len(axes.lines) for axes in (cut, whole)] == [1, 0]
+    heights = {text.get_text(): text.get_position()[1] for text in whole.texts if text.get_text()}
+    assert heights == {"loss: Pow": 0, "z: leaf": 1, "mean: Mul": 2, "a: leaf": 3}

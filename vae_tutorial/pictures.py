@@ -1,10 +1,12 @@
 """Pictures of digits and of their latents: arrays in, one closed figure out."""
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_tutorial.plotting import STYLE
+from vae_tutorial.plotting import INKS, STYLE
 
 DIGIT_COLOURS = (  # Petroff 2021, chosen to stay apart for colour-blind readers
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
@@ -53,3 +55,53 @@ def latent_map(z: Tensor, labels: Tensor, title: str = "") -> Figure:
         )
         plt.close(figure)
     return figure
+
+
+def gradient_flow(charts: Mapping[str, Sequence[Sequence]], inks: Mapping[str, str]) -> Figure:
+    """Graphs side by side, each as labels, edges (input, output), and cuts, where only values pass.
+
+    Arrows run where a gradient travels, from the result at the foot; boxes it misses are dashed.
+    """
+    with plt.rc_context(STYLE):
+        figure, row = plt.subplots(1, len(charts), figsize=(7.2, 5.6), squeeze=False, sharey=True)
+        for axes, (title, (labels, edges, cuts)) in zip(row[0], charts.items(), strict=True):
+            place, reached = _levels(len(labels), edges, cuts)
+            boxes = {}
+            for node, (x, y) in place.items():
+                color = INKS[inks.get(labels[node].split(":")[0], "data")][0]
+                box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color}
+                box["linestyle"] = "-" if node in reached else "--"
+                lines = labels[node].replace(": ", ":\n" if len(labels[node]) > 12 else ": ")
+                text = axes.text(x, y, lines, color=color, bbox=box, ha="center", va="center")
+                boxes[node] = text.get_bbox_patch()
+            for start, end in (*edges, *cuts):
+                travels = end in reached and (start, end) not in cuts
+                head, color, line = ("->", "#222222", "-") if travels else ("-", "#666666", ":")
+                arrow = {"arrowstyle": head, "color": color, "linestyle": line}
+                arrow |= {"patchA": boxes[end], "patchB": boxes[start]}
+                axes.annotate("", place[start], place[end], arrowprops=arrow)
+            for start, end in cuts:
+                x, y = ((a + b) / 2 for a, b in zip(place[start], place[end], strict=True))
+                axes.plot(x, y, "kx", markersize=9, markeredgewidth=2.5)
+            axes.set(title=title, xlim=(-1.5, 1.5))
+            top = max(y for _, y in place.values()) + 0.5
+            axes.set_ylim(-0.5, max(top, axes.get_ylim()[1]))
+            axes.set_axis_off()
+        plt.close(figure)
+    return figure
+
+
+def _levels(count: int, edges: Sequence, cuts: Sequence) -> tuple[dict, set]:
+    """A place (x, level) for each of `count` nodes, above all its outputs; and the nodes that a
+    gradient reaches from the result at level 0 without crossing a cut."""
+    outputs = {n: [end for start, end in (*edges, *cuts) if start == n] for n in range(count)}
+    waiting, level, place = set(outputs), 0, {}
+    while waiting:  # one level a turn: the nodes whose outputs all have their place
+        ready = sorted(n for n in waiting if not waiting & set(outputs[n]))
+        ready.sort(key=lambda n: sum(place[end][0] for end in outputs[n]))
+        place |= {n: (i - (len(ready) - 1) / 2, level) for i, n in enumerate(ready)}
+        waiting, level = waiting - set(ready), level + 1
+    reached = {n for n in place if not outputs[n]}
+    for node in place:  # from the foot up
+        reached |= {node for end in reached if (node, end) in edges}
+    return place, reached

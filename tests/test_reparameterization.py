@@ -1,0 +1,303 @@
+"""Draws have the law they claim, gradients are the gradients, graphs are what autograd walks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, linalg, stats
+
+from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.reparameterization import (
+    draw_diagonal,
+    draw_full,
+    gradient_graph,
+    leave_one_out,
+    pathwise_gradients,
+    score_function_gradients,
+    symmetric_root,
+)
+
+repeatable = settings(deadline=None, max_examples=20, derandomize=True)
+seeds = st.integers(0, 10_000)
+
+
+def tensor(*values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def covariance_matrix(seed, width):
+    factor = standard_normal((width, width), generator(seed))  # (d, d)
+    return factor @ factor.T + 0.1 * torch.eye(width, dtype=torch.float64)
+
+
+def squared_norm(z):
+    return z.square().sum(-1)
+
+
+def worst_error(estimates, exact):
+    """Distance of the average of estimates (K, d) from exact (d,), in its own standard errors."""
+    error = estimates.std(0) / len(estimates) ** 0.5
+    return float(((estimates.mean(0) - exact) / error).abs().max())
+
+
+# ---- draws
+
+
+def test_a_diagonal_draw_by_hand():
+    z = draw_diagonal(tensor(1.0, -2.0), tensor(0.0, math.log(9.0)), tensor(0.5, -1.0))
+    torch.testing.assert_close(z, tensor(1.5, -5.0), rtol=0, atol=1e-12)
+
+
+def test_a_full_draw_by_hand():
+    root = tensor([2.0, 0.0], [1.0, 3.0])
+    torch.testing.assert_close(
+        draw_full(tensor(1.0, 0.0), root, tensor(1.0, 2.0)), tensor(3.0, 7.0)
+    )
+
+
+def test_draws_keep_samples_batch_event():
+    noise = standard_normal((7, 5, 3), generator(0))  # (K, batch, d)
+    mean, root = torch.zeros(5, 3).double(), torch.eye(3).double().expand(5, 3, 3)
+    assert draw_diagonal(mean, mean, noise).shape == (7, 5, 3)
+    torch.testing.assert_close(draw_full(mean, root, noise), noise)
+
+
+@given(seeds, st.integers(1, 5))
+@repeatable
+def test_the_symmetric_root_agrees_with_scipy(seed, width):
+    covariance = covariance_matrix(seed, width)
+    root = symmetric_root(covariance)
+    expected = torch.from_numpy(np.asarray(linalg.sqrtm(covariance.numpy())).real)
+    torch.testing.assert_close(root, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(root, root.mT, rtol=0, atol=1e-12)
+
+
+def test_roots_come_in_batches():
+    covariance = torch.stack([covariance_matrix(seed, 3) for seed in range(4)])  # (4, 3, 3)
+    roots = symmetric_root(covariance)  # (4, 3, 3)
+    torch.testing.assert_close(roots @ roots, covariance, rtol=0, atol=1e-10)
+
+
+@given(seeds, st.integers(1, 4))
+@repeatable
+def test_every_root_gives_the_density_that_scipy_states(seed, width):
+    covariance = covariance_matrix(seed, width)
+    mean, noise = standard_normal((2, width), generator(seed + 1))
+    for root in (torch.linalg.cholesky(covariance), symmetric_root(covariance)):
+        z = draw_full(mean, root, noise)  # (d,)
+        before = stats.norm.logpdf(noise.numpy()).sum()
+        seen = before - float(torch.linalg.slogdet(root).logabsdet)
+        exact = stats.multivariate_normal.logpdf(z.numpy(), mean.numpy(), covariance.numpy())
+        assert seen == pytest.approx(exact, abs=1e-9)
+
+
+def test_both_roots_have_the_stated_moments():
+    covariance, mean = covariance_matrix(3, 3), tensor(1.0, 0.0, -1.0)
+    noise = standard_normal((50_000, 3), generator(4))
+    for root in (torch.linalg.cholesky(covariance), symmetric_root(covariance)):
+        centred = draw_full(mean, root, noise) - mean  # (K, 3)
+        assert worst_error(centred, 0.0) < 4.5
+        products = (centred[:, :, None] * centred[:, None]).flatten(1)  # (K, 9)
+        assert worst_error(products, covariance.flatten()) < 4.5
+
+
+def test_a_gradient_passes_to_mean_and_log_variance():
+    mean, log_variance = tensor(0.4).requires_grad_(), tensor(-0.2).requires_grad_()
+    assert torch.autograd.gradcheck(draw_diagonal, (mean, log_variance, tensor(0.7)))
+    root = tensor([2.0, 0.0], [1.0, 3.0]).requires_grad_()
+    noise = tensor(1.0, 2.0)
+    assert torch.autograd.gradcheck(draw_full, (tensor(1.0, 0.0).requires_grad_(), root, noise))
+
+
+# ---- gradients of expectations
+
+MEAN, LOG_VARIANCE = tensor(1.0, -0.5, 0.3), tensor(0.0, 0.6, -1.2)
+
+
+def all_estimates(function, mean, log_variance, noise):
+    value = function(draw_diagonal(mean, log_variance, noise))  # (K,)
+    return (
+        pathwise_gradients(function, mean, log_variance, noise),
+        score_function_gradients(value, log_variance, noise),
+        score_function_gradients(value - leave_one_out(value), log_variance, noise),
+    )
+
+
+def test_one_draw_by_hand():
+    noise = tensor([2.0])
+    mean, log_variance = tensor(1.0), tensor(math.log(4.0))  # z = 1 + 2 · 2 = 5
+    path = pathwise_gradients(squared_norm, mean, log_variance, noise)
+    torch.testing.assert_close(path.mean, tensor([10.0]))  # 2 z
+    torch.testing.assert_close(path.log_variance, tensor([20.0]))  # 2 z · σ ε / 2
+    score = score_function_gradients(tensor(25.0), log_variance, noise)
+    torch.testing.assert_close(score.mean, tensor([25.0]))  # z² · ε / σ
+    torch.testing.assert_close(score.log_variance, tensor([37.5]))  # z² · (ε² − 1) / 2
+
+
+@given(seeds, st.integers(1, 4))
+@repeatable
+def test_the_score_is_the_gradient_of_the_log_density(seed, width):
+    mean, log_variance, noise = standard_normal((3, width), generator(seed))
+    parameters = [mean.clone().requires_grad_(), log_variance.clone().requires_grad_()]
+    z = draw_diagonal(mean, log_variance, noise)
+    law = torch.distributions.Normal(parameters[0], (parameters[1] / 2).exp())
+    expected = torch.autograd.grad(law.log_prob(z).sum(), parameters)
+    seen = score_function_gradients(tensor(1.0), log_variance, noise[None])
+    for part, gradient in zip(seen, expected, strict=True):
+        torch.testing.assert_close(part[0], gradient, rtol=1e-9, atol=1e-9)
+
+
+def test_all_estimates_are_unbiased_for_the_squared_norm():
+    noise = standard_normal((100_000, 3), generator(5))  # (K, 3)
+    for seen in all_estimates(squared_norm, MEAN, LOG_VARIANCE, noise):
+        assert worst_error(seen.mean, 2 * MEAN) < 4.5
+        assert worst_error(seen.log_variance, LOG_VARIANCE.exp()) < 4.5
+
+
+def test_all_estimates_are_unbiased_for_a_nonlinear_function():
+    def average(mean, log_variance):
+        density = stats.norm(mean, math.exp(log_variance / 2)).pdf
+        return integrate.quad(lambda z: math.tanh(2 * z) ** 2 * density(z), -12, 12, epsabs=1e-12)[
+            0
+        ]
+
+    step = 1e-4
+    in_mean = (average(0.4 + step, -0.5) - average(0.4 - step, -0.5)) / (2 * step)
+    in_log_variance = (average(0.4, -0.5 + step) - average(0.4, -0.5 - step)) / (2 * step)
+    noise = standard_normal((100_000, 1), generator(6))  # (K, 1)
+    for seen in all_estimates(
+        lambda z: (2 * z).tanh().square()[:, 0], tensor(0.4), tensor(-0.5), noise
+    ):
+        assert worst_error(seen.mean, in_mean) < 4.5
+        assert worst_error(seen.log_variance, in_log_variance) < 4.5
+
+
+@pytest.mark.parametrize("width", [1, 4, 32])
+def test_the_variances_follow_the_laws_derived_by_hand(width):
+    ones, noise = torch.ones(width).double(), standard_normal((20_000, width), generator(7))
+    laws = 4, 4 * width**2 + 14 * width + 12, 6 * width + 12
+    for seen, law in zip(all_estimates(squared_norm, ones, 0 * ones, noise), laws, strict=True):
+        assert worst_error((seen.mean - 2).square().mean(-1, keepdim=True), law) < 4.5
+
+
+def test_at_a_jump_only_the_score_function_is_right():
+    noise, exact = standard_normal((100_000, 1), generator(8)), stats.norm.pdf(0.3)
+    path, score, centred = all_estimates(
+        lambda z: (z.sign()[:, 0] + 1) / 2, tensor(0.3), tensor(0.0), noise
+    )
+    assert not path.mean.any()
+    assert worst_error(score.mean, exact) < 4.5
+    assert worst_error(centred.mean, exact) < 4.5
+
+
+def test_leave_one_out_by_hand():
+    torch.testing.assert_close(leave_one_out(tensor(1.0, 2.0, 6.0)), tensor(4.0, 3.5, 1.5))
+
+
+@given(seeds, st.integers(2, 9))
+@repeatable
+def test_leave_one_out_does_not_look_at_its_own_draw(seed, num_samples):
+    values = standard_normal((num_samples,), generator(seed))
+    changed = values.clone()
+    changed[0] += 100
+    difference = leave_one_out(changed) - leave_one_out(values)  # (K,)
+    assert difference[0] == pytest.approx(0, abs=1e-9)
+    torch.testing.assert_close(difference[1:], torch.full_like(values[1:], 100 / (num_samples - 1)))
+
+
+def test_the_arguments_are_left_alone():
+    mean, log_variance = MEAN.clone().requires_grad_(), LOG_VARIANCE.clone().requires_grad_()
+    noise = standard_normal((4, 3), generator(9))
+    seen = pathwise_gradients(squared_norm, mean, log_variance, noise)
+    assert mean.grad is None
+    assert log_variance.grad is None
+    assert not seen.mean.requires_grad
+    assert seen.mean.shape == seen.log_variance.shape == (4, 3)
+
+
+# ---- the graph
+
+
+def leaf(value):
+    return tensor(value).requires_grad_()
+
+
+def test_the_graph_of_a_recorded_draw():
+    mean, log_variance = leaf(0.4), leaf(-0.2)
+    z = draw_diagonal(mean, log_variance, tensor(0.7))
+    graph = gradient_graph({"z": z, "mean": mean, "log variance": log_variance})
+    assert graph.nodes == ["z: Add", "mean: leaf", "log variance: leaf", "Mul", "Exp", "Mul"]
+    chain = [("mean: leaf", "z: Add"), ("Mul", "z: Add"), ("Exp", "Mul"), ("Mul", "Exp")]
+    chain += [("log variance: leaf", "Mul")]
+    assert sorted((graph.nodes[i], graph.nodes[o]) for i, o in graph.edges) == sorted(chain)
+
+
+def test_a_shared_input_is_one_node_with_two_edges():
+    a = leaf(2.0)
+    graph = gradient_graph({"y": a * a.exp()})
+    assert graph.nodes == ["y: Mul", "leaf", "Exp"]
+    assert sorted(graph.edges) == [(1, 0), (1, 2), (2, 0)]
+
+
+def test_no_edge_leads_into_an_unrecorded_draw():
+    mean = leaf(0.4)
+    with torch.no_grad():
+        z = draw_diagonal(mean, tensor(0.0), tensor(0.7))
+    z.requires_grad_()
+    graph = gradient_graph({"loss": z.square(), "z": z, "mean": mean})
+    assert graph.nodes == ["loss: Pow", "z: leaf", "mean: leaf"]
+    assert graph.edges == [(1, 0)]
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: draw_diagonal(MEAN, LOG_VARIANCE, tensor(1.0, 2.0)),
+            "last axis of noise must be 3",
+        ),
+        (lambda: draw_diagonal(MEAN, tensor(1.0), MEAN), "last axis of log_variance must be 3"),
+        (lambda: draw_diagonal(MEAN * math.nan, MEAN, MEAN), "mean must be finite"),
+        (lambda: draw_full(MEAN, torch.eye(2).double(), MEAN), "root must be 3 by 3"),
+        (
+            lambda: draw_full(MEAN, torch.eye(3).double(), tensor(1.0)),
+            "last axis of noise must be 3",
+        ),
+        (lambda: draw_full(tensor(math.inf), torch.eye(1).double(), tensor(1.0)), "mean must be"),
+        (lambda: symmetric_root(tensor([1.0, 2.0], [0.0, 1.0])), "must be symmetric"),
+        (lambda: symmetric_root(tensor([1.0, 2.0], [2.0, 1.0])), "smallest eigenvalue is -1"),
+        (lambda: symmetric_root(tensor(1.0, 2.0)), "covariance"),
+        (lambda: pathwise_gradients(lambda z: z, MEAN, MEAN, MEAN[None]), r"\(1, 3\) from noise"),
+        (
+            lambda: pathwise_gradients(lambda z: z[:, 0].detach(), MEAN, MEAN, MEAN[None]),
+            "carry no gradient",
+        ),
+        (
+            lambda: score_function_gradients(tensor(1.0, 2.0), MEAN, MEAN[None]),
+            r"got \(2,\) for noise \(1, 3\)",
+        ),
+        (lambda: score_function_gradients(tensor(math.nan), MEAN, MEAN[None]), "values must be"),
+        (lambda: score_function_gradients(tensor(1.0), MEAN, MEAN[None] * math.inf), "noise must"),
+        (
+            lambda: score_function_gradients(tensor(1.0), MEAN[:2], MEAN[None]),
+            "last axis of log_variance must be 3",
+        ),
+        (lambda: leave_one_out(tensor(1.0)), "at least 2 draws, got 1"),
+        (lambda: leave_one_out(tensor(1.0, math.nan)), "values must be finite"),
+        (lambda: gradient_graph({"z": tensor(1.0)}), "z requires no gradient"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_whole_numbers_are_refused():
+    with pytest.raises(TypeError, match="noise must be floating point"):
+        draw_diagonal(MEAN, LOG_VARIANCE, torch.ones(3, dtype=torch.int64))
