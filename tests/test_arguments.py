@@ -53,6 +53,13 @@ def test_counts_are_whole_and_positive():
             arguments.require_count("epochs", bad)
 
 
+def test_a_matrix_has_two_axes_and_its_height():
+    arguments.require_matrix("weight", torch.ones(2, 3), 2)
+    for bad in (torch.ones(2), torch.ones(3, 2)):
+        with pytest.raises(ValueError, match=r"weight must have 2 rows, got shape \(\d, ?\d?\)"):
+            arguments.require_matrix("weight", bad, 2)
+
+
 def test_factors_are_square_lower_triangular_and_positive():
     arguments.require_cholesky("factor", torch.eye(3), 3)
     with pytest.raises(ValueError, match=r"must end in a square, got shape \(2, 3\)"):

@@ -308,8 +308,12 @@ def test_bad_linear_arguments_are_named():
             linear_posterior(model, x[:, :width])
         with pytest.raises(ValueError, match=rf"{width}, got shape \(4,\)"):
             linear_evidence(model, x[:, :width])
-    with pytest.raises(ValueError, match="positive definite"):
-        linear_evidence(model._replace(variance=double(-0.5)[0]), x)
+    for function in (linear_evidence, linear_posterior):
+        with pytest.raises(ValueError, match=r"variance must be positive, .* is -0\.5"):
+            function(model._replace(variance=double(-0.5)[0]), x)
+        for weight in (model.weight[0], model.weight[:3]):
+            with pytest.raises(ValueError, match="weight must have 4 rows, got shape"):
+                function(model._replace(weight=weight), x)
     with pytest.raises(ValueError, match="lower triangular"):
         decompose_linear(model, x, mean, cholesky + double([0.0, 1.0], [0.0, 0.0]))
     with pytest.raises(ValueError, match=r"cholesky must be 2 by 2, got shape \(1, 1\)"):

@@ -67,6 +67,13 @@ def require_count(name: str, value: int) -> None:
         raise ValueError(f"{name} must be at least 1, got {value}")
 
 
+def require_matrix(name: str, value: Tensor, height: int) -> None:
+    """Raise ValueError unless `value` is finite with two axes, the first of them `height` long."""
+    require_finite(name, value)
+    if value.ndim != 2 or len(value) != height:
+        raise ValueError(f"{name} must have {height} rows, got shape {tuple(value.shape)}")
+
+
 def require_square(name: str, value: Tensor, width: int | None = None) -> None:
     """Raise ValueError unless the last two axes form a finite square, `width` wide if given."""
     require_finite(name, value)

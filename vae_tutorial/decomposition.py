@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_tutorial import gaussians
-from vae_tutorial.arguments import require_count, require_event, require_positive
+from vae_tutorial.arguments import require_count, require_event, require_matrix, require_positive
 
 LogDensity = Callable[[Tensor], Tensor]  # z (n,) to nats (n,); −∞ where the density is zero
 
@@ -60,9 +60,7 @@ def gaussian_decoder(decoder: LogDensity, x: Tensor, variance: float) -> LatentM
     log_variance, zero = x.new_tensor(variance).log(), x.new_zeros(1)
     return LatentModel(
         log_prior=lambda z: gaussians.log_normal(z.unsqueeze(-1), zero, zero),  # (n, 1) to (n,)
-        log_likelihood=lambda z: gaussians.log_normal(
-            x, decoder(z), log_variance
-        ),  # (n, D) to (n,)
+        log_likelihood=lambda z: gaussians.log_normal(x, decoder(z), log_variance),
     )
 
 
@@ -116,12 +114,16 @@ def decompose(model: LatentModel, log_q: LogDensity, left: Rule, right: Rule) ->
 
 def linear_evidence(model: LinearGaussian, x: Tensor) -> Tensor:
     """log p(x), x (..., D) to (...). Source: Bishop 2006, eq. 2.115. Book: eq-linear-evidence."""
+    require_positive("variance", model.variance)
+    require_matrix("weight", model.weight, len(model.offset))
     covariance = model.weight @ model.weight.mT + model.variance.expand(len(model.offset)).diag()
     return gaussians.log_normal_full(x, model.offset, gaussians.cholesky_factor(covariance))
 
 
 def linear_posterior(model: LinearGaussian, x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (..., d), Cholesky (d, d). Source: Bishop 2006, eq. 2.116. Book: eq-linear-posterior."""
+    require_positive("variance", model.variance)
+    require_matrix("weight", model.weight, len(model.offset))
     require_event("x", x, len(model.offset))
     identity = torch.eye(model.weight.shape[1]).to(x)
     precision = identity + model.weight.mT @ model.weight / model.variance  # (d, d)
