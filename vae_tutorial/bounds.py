@@ -80,12 +80,14 @@ def exact_importance_weighted_bound(
     relative = log_weight - log_mean  # (n,), the logs of weights with mean one
     low = -float(relative.max()) - 25
     high = -float(relative[log_probability > NEGLIGIBLE].min()) + 5
-    log_t = torch.arange(low, high, STEP, dtype=torch.float64)[:, None]  # (steps, 1)
+    log_t = torch.arange(low, high, STEP, dtype=torch.float64)[:, None].to(
+        log_probability
+    )  # (steps, 1)
     blocks = log_t.split(1024)  # bounds the memory: no more than 1024 rows of n at a time
     transform = torch.cat(
         [(-(rows + relative).exp()).exp() @ log_probability.exp() for rows in blocks]
     )  # (steps,)
-    count = torch.tensor(list(num_samples), dtype=torch.float64)  # (m,)
+    count = log_probability.new_tensor(list(num_samples))  # (m,)
     integrand = (-count * log_t.exp()).exp() - transform[:, None] ** count  # (steps, m)
     return log_mean + STEP * integrand.sum(0)  # (m,)
 
