@@ -1,0 +1,266 @@
+"""The networks and the VAE against torch.distributions and a linear model's known evidence."""
+
+import math
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import nn
+from torch.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+)
+
+from vae_tutorial import models
+from vae_tutorial.bounds import importance_weighted_bound
+from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.likelihoods import BernoulliPixels, GaussianPixels, InputVariance, SharedVariance
+
+fast = settings(deadline=None, max_examples=20, derandomize=True)
+ENCODERS = [models.DiagonalEncoder, models.FullEncoder]
+PIXELS, LATENT = 5, 3
+
+
+def small(encoder=models.DiagonalEncoder, pixels=None, seed=0):
+    weights = generator(seed)
+    return models.VAE(
+        encoder(PIXELS, 7, LATENT, weights),
+        models.network([LATENT, 7, PIXELS], weights),
+        pixels or GaussianPixels(SharedVariance(0.3)),
+    ).double()
+
+
+def images(batch=4, seed=1):
+    return torch.rand(batch, PIXELS, generator=generator(seed), dtype=torch.float64)
+
+
+def oracle(posterior):
+    """The same Gaussian in torch.distributions, with its covariance built by hand."""
+    if isinstance(posterior, models.DiagonalPosterior):
+        return Independent(Normal(posterior.mean, posterior.log_variance.exp().sqrt()), 1)
+    covariance = posterior.cholesky @ posterior.cholesky.mT
+    return MultivariateNormal(posterior.mean, covariance)
+
+
+def standard(latent):
+    zeros, ones = torch.zeros(latent).double(), torch.ones(latent).double()
+    return Independent(Normal(zeros, ones), 1)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_posteriors_agree_with_torch_distributions(encoder):
+    posterior = small(encoder).encoder(images())
+    expected = oracle(posterior)
+    z = standard_normal((6, 4, LATENT), generator(2))
+    torch.testing.assert_close(posterior.log_density(z), expected.log_prob(z))
+    prior = standard(LATENT)
+    if encoder is models.FullEncoder:
+        prior = MultivariateNormal(prior.mean, torch.eye(LATENT).double())
+    torch.testing.assert_close(posterior.kl_to_prior(), kl_divergence(expected, prior))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_draws_have_the_posteriors_mean_and_covariance(encoder):
+    posterior = small(encoder).encoder(images(1))
+    z = posterior.draw(standard_normal((200_000, 1, LATENT), generator(3)))[:, 0].detach()
+    expected = oracle(posterior)
+    if encoder is models.FullEncoder:
+        covariance = expected.covariance_matrix[0]
+    else:
+        covariance = torch.diag(expected.variance[0])
+    scale = covariance.diagonal().max().item()
+    torch.testing.assert_close(z.mean(0), expected.mean[0], atol=5 * scale**0.5 / 447, rtol=0)
+    torch.testing.assert_close(z.T.cov(), covariance, atol=8 * scale / 447, rtol=0)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_mean_is_the_first_of_the_last_layers_outputs(encoder):
+    model, x = small(encoder).encoder, images()
+    assert torch.equal(model(x).mean, model.network(x)[:, :LATENT])
+
+
+def test_log_prior_is_the_standard_normal():
+    z = standard_normal((4, 2, LATENT), generator(4))
+    torch.testing.assert_close(models.log_prior(z), standard(LATENT).log_prob(z))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_aggregate_is_a_mixture(encoder):
+    posterior = small(encoder).encoder(images(4))
+    z = standard_normal((9, LATENT), generator(5))
+    mixture = MixtureSameFamily(Categorical(torch.ones(4).double()), oracle(posterior))
+    torch.testing.assert_close(models.log_aggregate(posterior, z), mixture.log_prob(z))
+
+
+def test_a_network_is_linear_layers_with_tanh_between():
+    layers = models.network([4, 6, 3], generator(0)).double()
+    x = standard_normal((5, 4), generator(1))
+    first, second = layers[0], layers[2]
+    by_hand = torch.tanh(x @ first.weight.T + first.bias) @ second.weight.T + second.bias
+    torch.testing.assert_close(layers(x), by_hand)
+    assert len(layers) == 3  # nothing after the last linear layer
+
+
+def test_weights_fill_pytorchs_default_range_and_come_from_the_generator():
+    before = torch.get_rng_state()
+    layer = models.network([400, 300], generator(7))[0]
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(layer.weight, models.network([400, 300], generator(7))[0].weight)
+    torch.testing.assert_close(layer.weight.max().item(), 1 / 20, rtol=1e-3, atol=0)
+    torch.testing.assert_close(layer.weight.min().item(), -1 / 20, rtol=1e-3, atol=0)
+    assert abs(layer.weight.mean()) < 4 / 20 / math.sqrt(3 * 120_000)
+    assert layer.bias.abs().max() <= 1 / 20
+
+
+@fast
+@given(width=st.integers(1, 6), batch=st.integers(1, 3), seed=st.integers(0, 99))
+def test_a_lower_triangle_is_filled_row_by_row(width, batch, seed):
+    entries = standard_normal((batch, width * (width + 1) // 2), generator(seed))
+    factor = models.lower_triangle(entries, width)
+    for b in range(batch):
+        remaining = iter(entries[b].tolist())
+        for i in range(width):
+            for j in range(width):
+                entry = next(remaining) if j <= i else 0.0
+                expected = math.exp(entry) if i == j else entry
+                assert factor[b, i, j].item() == pytest.approx(expected)
+
+
+def test_a_large_entry_below_the_diagonal_keeps_its_gradient_finite():
+    entries = torch.tensor([0.0, 800.0, 0.0], dtype=torch.float64, requires_grad=True)
+    models.lower_triangle(entries, 2).sum().backward()
+    torch.testing.assert_close(entries.grad, torch.ones(3).double())
+
+
+@fast
+@given(num_samples=st.integers(1, 4), batch=st.integers(1, 4), full=st.booleans())
+def test_shapes_for_any_number_of_draws(num_samples, batch, full):
+    model, x = small(ENCODERS[full]), images(batch)
+    noise = standard_normal((num_samples, batch, LATENT), generator(6))
+    assert [term.shape for term in model(x, noise)] == [(batch,)] * 3
+    assert model.log_weight(x, noise).shape == (num_samples, batch)
+    assert model.reconstruct(x).shape == x.shape
+    assert model.decode(noise).shape == (num_samples, batch, PIXELS)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("variance", ["shared", "input"])
+def test_the_bound_is_assembled_from_torch_distributions(encoder, variance):
+    if variance == "shared":
+        chosen = SharedVariance(0.3)
+    else:
+        chosen = InputVariance(models.network([LATENT, 4, PIXELS], generator(8)), 0.01)
+    model, x = small(encoder, GaussianPixels(chosen)), images()
+    noise = standard_normal((3, 4, LATENT), generator(9))
+    posterior = model.encoder(x)
+    z = posterior.draw(noise)
+    deviation = model.pixels.variance(z).exp().sqrt().expand(3, 4, PIXELS)
+    score = Independent(Normal(model.decoder(z), deviation), 1).log_prob(x)  # (3, 4)
+    density = oracle(posterior).log_prob(z)
+    bound = model(x, noise)
+    torch.testing.assert_close(bound.log_likelihood, score.mean(0))
+    torch.testing.assert_close(bound.elbo, score.mean(0) - posterior.kl_to_prior())
+    expected = score + standard(LATENT).log_prob(z) - density
+    torch.testing.assert_close(model.log_weight(x, noise), expected)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_log_weights_average_to_the_bound(encoder):
+    model, x = small(encoder), images()
+    noise = standard_normal((20_000, 4, LATENT), generator(10))
+    bound, log_weight = model(x, noise), model.log_weight(x, noise)
+    error = log_weight.std(0) / math.sqrt(len(noise))  # larger than that of the KL alone: both move
+    assert ((log_weight.mean(0) - bound.elbo).abs() <= 4 * error).all()
+    spread = (log_weight - log_weight.mean(0)).abs().mean()
+    assert spread > 0.01  # the two differ draw by draw, and agree on average
+
+
+def linear_model(weight, offset, variance):
+    """p(x|z) = N(W z + b, variance I), with its exact posterior as the encoder: no slack."""
+    pixels, latent = weight.shape
+    precision = torch.eye(latent).double() + weight.T @ weight / variance
+    covariance = torch.linalg.inv(precision)
+    decoder = nn.Linear(latent, pixels).double()
+    decoder.load_state_dict({"weight": weight, "bias": offset})
+
+    class Exact(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.latent = latent
+
+        def forward(self, x):
+            mean = (x - offset) @ weight @ covariance / variance
+            factor = torch.linalg.cholesky(covariance)
+            return models.FullPosterior(mean, factor.expand(len(x), -1, -1))
+
+    chosen = SharedVariance(variance).double()
+    with torch.no_grad():
+        chosen.log_variance.fill_(math.log(variance))
+    return models.VAE(Exact(), decoder, GaussianPixels(chosen))
+
+
+def test_a_linear_model_reaches_its_known_evidence():
+    weight = standard_normal((PIXELS, 2), generator(11))
+    offset, variance, x = images(1, 12)[0], 0.4, images(3, 13)
+    covariance = weight @ weight.T + variance * torch.eye(PIXELS).double()
+    evidence = MultivariateNormal(offset, covariance).log_prob(x)
+    exact = linear_model(weight, offset, variance)
+    noise = standard_normal((7, 3, 2), generator(14))
+    torch.testing.assert_close(exact.log_weight(x, noise), evidence.expand(7, 3))
+
+    other = models.DiagonalEncoder(PIXELS, 4, 2, generator(15)).double()
+    wrong = models.VAE(other, exact.decoder, exact.pixels)
+    noise = standard_normal((200_000, 3, 2), generator(16))
+    bound = wrong(x, noise).elbo
+    estimate = importance_weighted_bound(wrong.log_weight(x, noise))
+    assert (bound < evidence - 0.1).all()
+    torch.testing.assert_close(estimate, evidence, atol=0.05, rtol=0)
+
+
+def test_the_same_model_takes_bernoulli_pixels():
+    model = small(pixels=BernoulliPixels())
+    x = (images() > 0.5).double()
+    noise = standard_normal((2, 4, LATENT), generator(17))
+    logits = model.decoder(model.encoder(x).draw(noise))
+    score = torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(-1)
+    torch.testing.assert_close(model(x, noise).log_likelihood, score.mean(0))
+    torch.testing.assert_close(model.decode(noise), model.decoder(noise).sigmoid())
+
+
+def test_a_reconstruction_decodes_the_mean():
+    model, x = small(), images()
+    torch.testing.assert_close(model.reconstruct(x), model.decoder(model.encoder(x).mean))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_wrong_images_are_named(encoder):
+    model, noise = small(encoder), torch.zeros(1, 4, LATENT).double()
+    with pytest.raises(ValueError, match=r"last axis of x must be 5, got shape \(4, 6\)"):
+        model(torch.zeros(4, 6).double(), noise)
+    with pytest.raises(TypeError, match="x must be floating point"):
+        model(torch.zeros(4, PIXELS, dtype=torch.int64), noise)
+    with pytest.raises(ValueError, match="x must be finite, but 4 of 20"):
+        model(images().index_fill(1, torch.tensor(2), float("nan")), noise)
+    with pytest.raises(ValueError, match="x is empty"):
+        model(torch.zeros(0, PIXELS).double(), noise)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (2, 1, 3), (2, 3, 3), (2, 4, 2), (1, 2, 4, 3)])
+def test_noise_needs_a_draw_for_each_image(shape):
+    for method in (small(), small().log_weight):
+        with pytest.raises(ValueError, match=r"noise must be \(K, 4, 3\), got"):
+            method(images(), torch.zeros(shape).double())
+
+
+def test_no_draws_and_wrong_latents_are_named():
+    with pytest.raises(ValueError, match="noise is empty"):
+        small()(images(), torch.zeros(0, 4, LATENT).double())
+    with pytest.raises(ValueError, match="last axis of z must be 3"):
+        small().decode(torch.zeros(2, 4).double())
+    with pytest.raises(ValueError, match="last axis of entries must be 3"):
+        models.lower_triangle(torch.zeros(4), 2)

@@ -1,0 +1,239 @@
+"""The pure step against torch.optim.Adam; the loop against its laws."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from vae_tutorial.bounds import Bound
+from vae_tutorial.data import load_digits, minibatches
+from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.likelihoods import FixedVariance, GaussianPixels, SharedVariance
+from vae_tutorial.models import VAE, DiagonalEncoder, FullEncoder, network
+from vae_tutorial.training import (
+    Moments,
+    average_bound,
+    bias_corrections,
+    distortion,
+    fit,
+    make_step,
+    negative_elbo,
+    zero_moments,
+)
+
+TRAIN = load_digits(torch.float64).train[:40]
+SETTINGS = {"epochs": 2, "batch_size": 15, "learning_rate": 0.01}
+
+
+def small(encoder=DiagonalEncoder, variance=None, seed=0):
+    weights = generator(seed)
+    decoder = network([2, 6, 64], weights)
+    pixels = GaussianPixels(variance or SharedVariance(0.1))
+    return VAE(encoder(64, 6, 2, weights), decoder, pixels).double()
+
+
+def ingredients(model, num_samples=1, count=1):
+    parameters = {name: value.detach().clone() for name, value in model.named_parameters()}
+    noise = standard_normal((num_samples, len(TRAIN), 2), generator(1))
+    return parameters, zero_moments(parameters), bias_corrections(count, TRAIN), TRAIN, noise
+
+
+def flat(thing):
+    """Every tensor inside nested tuples and dictionaries, in order."""
+    if isinstance(thing, torch.Tensor):
+        return [thing]
+    parts = thing.values() if isinstance(thing, dict) else thing
+    return [tensor for part in parts for tensor in flat(part)]
+
+
+@pytest.mark.parametrize("encoder", [DiagonalEncoder, FullEncoder])
+@pytest.mark.parametrize("objective", [negative_elbo, distortion])
+@pytest.mark.parametrize("num_samples", [1, 3])
+def test_steps_are_those_of_torch_adam(encoder, objective, num_samples):
+    model, oracle = small(encoder), small(encoder)
+    optimiser = torch.optim.Adam(oracle.parameters(), lr=0.02)
+    step = make_step(model, objective, 0.02)
+    parameters, moments, *_ = ingredients(model)
+    for count in range(1, 13):
+        noise = standard_normal((num_samples, len(TRAIN), 2), generator(count))
+        corrections = bias_corrections(count, TRAIN)
+        parameters, moments, bound = step(parameters, moments, corrections, TRAIN, noise)
+        optimiser.zero_grad()
+        expected = oracle(TRAIN, noise)
+        kl = expected.kl if objective is negative_elbo else 0.0
+        (kl - expected.log_likelihood).mean().backward()
+        optimiser.step()
+        torch.testing.assert_close(bound.elbo, expected.elbo.detach())
+    for name, expected in oracle.named_parameters():
+        torch.testing.assert_close(parameters[name], expected.detach(), rtol=1e-9, atol=1e-10)
+        state = optimiser.state[expected]
+        torch.testing.assert_close(moments.first[name], state["exp_avg"])
+        torch.testing.assert_close(moments.second[name], state["exp_avg_sq"])
+
+
+def test_a_step_is_pure():
+    model = small()
+    weights = copy.deepcopy(model.state_dict())
+    parameters, _, *rest = ingredients(model)
+    moments = Moments(*({n: p.square() + 0.1 for n, p in parameters.items()} for _ in range(2)))
+    given = (parameters, moments, *rest)
+    copies = [tensor.clone() for tensor in flat(given)]
+    state = torch.get_rng_state()
+    step = make_step(model, negative_elbo, 0.01)
+    first, second = step(*given), step(*given)
+    assert all(torch.equal(a, b) for a, b in zip(flat(first), flat(second), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(flat(given), copies, strict=True))
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(tensor.requires_grad for tensor in flat(first))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_step_moves_every_parameter():
+    given = ingredients(small())
+    updated = make_step(small(), negative_elbo, 0.01)(*given).parameters
+    assert updated.keys() == given[0].keys()
+    assert not any(torch.equal(updated[name], given[0][name]) for name in updated)
+
+
+def test_a_step_can_be_captured_as_one_graph():
+    model = small()
+    step = make_step(model, negative_elbo, 0.01)
+    captured = torch.compile(step, backend="aot_eager", fullgraph=True)
+    given = ingredients(model)
+    for seen, expected in zip(flat(captured(*given)), flat(step(*given)), strict=True):
+        torch.testing.assert_close(seen, expected)
+
+
+def test_bias_corrections_make_the_first_average_the_gradient_itself():
+    corrections = bias_corrections(1, torch.zeros(1).double())
+    torch.testing.assert_close(corrections, torch.tensor([0.1, 0.001], dtype=torch.float64))
+    late = bias_corrections(1_000_000, torch.zeros(1).double())
+    torch.testing.assert_close(late, torch.ones(2).double())
+    with pytest.raises(ValueError, match="count must be at least 1"):
+        bias_corrections(0, torch.zeros(1))
+
+
+def test_moments_start_at_zero_and_apart():
+    moments = zero_moments({"a": torch.ones(2), "b": torch.ones(3, 1)})
+    assert isinstance(moments, Moments)
+    assert all(not tensor.any() for tensor in flat(moments))
+    assert moments.first["a"] is not moments.second["a"]
+    assert moments.first["b"].shape == (3, 1)
+
+
+def test_objectives_average_over_the_batch():
+    bound = Bound(torch.tensor([1.0, 5.0]), torch.tensor([4.0, 6.0]), torch.tensor([3.0, 1.0]))
+    assert negative_elbo(bound).item() == -3.0
+    assert distortion(bound).item() == -5.0
+
+
+def test_fit_is_the_familiar_loop():
+    draws, oracle = generator(5), small()
+    optimiser = torch.optim.Adam(oracle.parameters(), lr=0.01)
+    records = []
+    for _ in range(2):
+        terms = []
+        for batch in minibatches(TRAIN, 15, draws):
+            noise = standard_normal((1, 15, 2), draws)
+            optimiser.zero_grad()
+            bound = oracle(batch, noise)
+            (-bound.elbo.mean()).backward()
+            optimiser.step()
+            terms.append([term.mean().item() for term in bound])
+        records.append(torch.tensor(terms, dtype=torch.float64).mean(0))
+    fitted = fit(small(), TRAIN, generator=generator(5), **SETTINGS)
+    for name, expected in oracle.named_parameters():
+        seen = fitted.model.get_parameter(name).detach()
+        torch.testing.assert_close(seen, expected.detach(), rtol=1e-9, atol=1e-10)
+    assert [record.epoch for record in fitted.history] == [1, 2]
+    for record, expected in zip(fitted.history, records, strict=True):
+        assert list(record[1:]) == pytest.approx(expected.tolist())
+
+
+def test_fit_leaves_the_model_and_the_global_generator_alone():
+    model, state = small(), torch.get_rng_state()
+    before = copy.deepcopy(model.state_dict())
+    fitted = fit(model, TRAIN, generator=generator(0), **SETTINGS)
+    assert fitted.model is not model
+    for name, value in before.items():
+        assert torch.equal(model.state_dict()[name], value)
+        assert not torch.equal(fitted.model.state_dict()[name], value)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_fit_is_fixed_by_its_seed():
+    runs = [fit(small(), TRAIN, generator=generator(s), **SETTINGS) for s in (0, 0, 1)]
+    weights = [[p.detach() for p in run.model.parameters()] for run in runs]
+    assert all(torch.equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert runs[0].history == runs[1].history
+    assert runs[0].history != runs[2].history
+
+
+def test_a_fixed_variance_survives_training():
+    fitted = fit(small(variance=FixedVariance(0.2)), TRAIN, generator=generator(0), **SETTINGS)
+    assert fitted.model.pixels.variance(TRAIN).exp().item() == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_training_raises_the_bound_in_either_precision(dtype):
+    model, x = small().to(dtype), TRAIN.to(dtype)
+    choice = SETTINGS | {"epochs": 20}
+    fitted = fit(model, x, generator=generator(0), **choice)
+    assert {parameter.dtype for parameter in fitted.model.parameters()} == {dtype}
+    before, after = (average_bound(m, x, 5, generator(2)) for m in (model, fitted.model))
+    assert after.elbo.mean() > before.elbo.mean() + 5
+
+
+def test_a_learned_variance_reaches_the_mean_squared_error():
+    weights = generator(3)
+    decoder = network([2, 64], weights)
+    nn.init.zeros_(decoder[0].weight)
+    model = VAE(DiagonalEncoder(64, 4, 2, weights), decoder, GaussianPixels(SharedVariance(1.0)))
+    model = model.double()
+    for parameter in model.encoder.parameters():
+        nn.init.zeros_(parameter)  # z carries nothing, so the best f(z) is the mean image
+    choice = {"epochs": 600, "batch_size": 40, "learning_rate": 0.02}
+    fitted = fit(model, TRAIN, generator=generator(4), **choice).model
+    expected = float(TRAIN.var(0, correction=0).mean())
+    assert fitted.pixels.variance.log_variance.exp().item() == pytest.approx(expected, rel=0.01)
+
+
+def test_average_bound_is_the_models_own_and_needs_no_gradient():
+    model = small()
+    seen = average_bound(model, TRAIN, 6, generator(8))
+    expected = model(TRAIN, standard_normal((6, 40, 2), generator(8)))
+    for a, b in zip(seen, expected, strict=True):
+        torch.testing.assert_close(a, b.detach())
+        assert not a.requires_grad
+        assert a.shape == (40,)
+    with pytest.raises(ValueError, match="noise is empty"):
+        average_bound(model, TRAIN, 0, generator(8))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"epochs": 0}, ValueError, "epochs must be at least 1"),
+        ({"epochs": 1.5}, TypeError, "epochs must be a whole number"),
+        ({"batch_size": 41}, ValueError, "batch_size must be at most the number of images, 40"),
+        ({"learning_rate": 0.0}, ValueError, "learning_rate must be positive"),
+        ({"learning_rate": float("inf")}, ValueError, "learning_rate must be positive and finite"),
+        ({"learning_rate": float("nan")}, ValueError, "learning_rate must be positive and finite"),
+        ({"objective": "elbo"}, TypeError, "objective must be a function of a Bound, got 'elbo'"),
+        ({"images": TRAIN[:, :63]}, ValueError, "last axis of x must be 64"),
+        ({"images": (16 * TRAIN).long()}, TypeError, "images must be floating point"),
+        ({"images": TRAIN * float("nan")}, ValueError, "images must be finite"),
+        ({"images": TRAIN[:0]}, ValueError, "images is empty"),
+    ],
+)
+def test_fit_names_what_is_wrong(change, error, words):
+    arguments = {"images": TRAIN, "generator": generator(0)} | SETTINGS | change
+    with pytest.raises(error, match=words):
+        fit(small(), **arguments)
+
+
+def test_a_run_that_diverges_stops_with_an_error():
+    with pytest.raises(ValueError, match="must be finite"):
+        fit(small(), TRAIN, generator=generator(0), **SETTINGS | {"learning_rate": 1e300})

@@ -1,0 +1,69 @@
+"""The digits: 1,797 scans of 8 by 8 pixels that come with scikit-learn: nothing is downloaded."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import sklearn.datasets
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from vae_tutorial.arguments import require_between, require_count, require_event
+
+GREY_STEP = 1 / 16  # pixels take 17 values, 0 to 16, here divided by 16
+
+
+class Digits(NamedTuple):
+    """Images (n, 64) with pixels in [0, 1], and labels (n,) from 0 to 9."""
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+
+
+def load_digits(dtype: torch.dtype = torch.float32) -> Digits:
+    """1,500 training and 297 test digits, split by class in proportion, the same way every time.
+
+    Raises TypeError unless `dtype` is floating point. Source: Alpaydin & Kaynak 1998, by way of
+    scikit-learn.
+    """
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype must be floating point, got {dtype}: pixels are multiples of 1/16")
+    images, labels = sklearn.datasets.load_digits(return_X_y=True)  # (1797, 64), (1797,)
+    train, test, train_labels, test_labels = train_test_split(
+        images * GREY_STEP, labels, test_size=297, stratify=labels, random_state=0
+    )
+    return Digits(
+        torch.tensor(train, dtype=dtype),
+        torch.tensor(train_labels),
+        torch.tensor(test, dtype=dtype),
+        torch.tensor(test_labels),
+    )
+
+
+def binarize(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each pixel becomes 1 with the probability that its grey level states, else 0; same shape.
+
+    Raises ValueError outside [0, 1], TypeError unless floating point. Source: Burda et al. 2016.
+    """
+    require_between("images", images, 0, 1)
+    uniform = torch.rand(images.shape, generator=generator, dtype=torch.float64)
+    return (uniform.to(images.device) < images).to(images.dtype)
+
+
+def minibatches(images: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """One epoch: images (n, pixels) in a fresh random order, yielded as (batch, pixels).
+
+    A last incomplete batch is left out, so that every step averages over as many images.
+    Raises ValueError if `batch_size` is below 1 or above n, or if images are empty or not finite.
+    """
+    require_event("images", images)
+    require_count("batch_size", batch_size)
+    if batch_size > len(images):
+        raise ValueError(
+            f"batch_size must be at most the number of images, {len(images)}, got {batch_size}"
+        )
+    order = torch.randperm(len(images), generator=generator)  # (n,)
+    for start in range(0, len(images) - batch_size + 1, batch_size):
+        yield images[order[start : start + batch_size].to(images.device)]  # (batch, pixels)
