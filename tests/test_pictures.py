@@ -26,6 +26,8 @@ def test_a_latent_map_names_each_class_at_its_mean():
     assert [text.get_text() for text in axes.texts] == [str(digit) for digit in range(10)]
     assert [text.get_position() for text in axes.texts] == [(d, -d) for d in range(10)]
     assert len(axes.collections) == len(DIGIT_COLOURS) == 10
+    (circle,) = axes.lines
+    assert np.allclose(np.hypot(*circle.get_data()), 2.0)
 
 
 def test_the_picture_marks_what_a_gradient_reaches():

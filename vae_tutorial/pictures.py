@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -38,8 +39,11 @@ def image_rows(rows: dict[str, Tensor], side: int = 8) -> Figure:
     return figure
 
 
-def latent_map(z: Tensor, labels: Tensor, title: str = "") -> Figure:
-    """Points z (n, 2) coloured by digit, with each digit printed at the mean of its class."""
+def latent_map(z: Tensor, labels: Tensor) -> Figure:
+    """Points z (n, 2) coloured by digit, each digit printed at the mean of its class.
+
+    The dashed circle lies two standard deviations of the prior from its centre.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(5.2, 5.2))
         for digit, colour in enumerate(DIGIT_COLOURS):
@@ -50,9 +54,10 @@ def latent_map(z: Tensor, labels: Tensor, title: str = "") -> Figure:
             box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour}
             style = {"color": colour, "weight": "bold", "ha": "center", "va": "center"}
             axes.text(x, y, str(digit), bbox=box, **style)
-        axes.set(
-            xlabel="first latent, $z_1$", ylabel="second latent, $z_2$", title=title, aspect="equal"
-        )
+        angle = np.linspace(0, 2 * np.pi, 200)
+        colour, dash = INKS["prior"]
+        axes.plot(2 * np.cos(angle), 2 * np.sin(angle), color=colour, linestyle=dash)
+        axes.set(xlabel="first latent, $z_1$", ylabel="second latent, $z_2$", aspect="equal")
         plt.close(figure)
     return figure
 
