@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 
-from vae_tutorial.plotting import INKS, Bars, Gap, Line, Marks, Panel, panels
+from vae_tutorial.plotting import INKS, Gap, Line, Marks, Panel, panels
 
 x = torch.linspace(0.0, 1.0, 5)
 
@@ -24,8 +24,9 @@ def test_every_ink_stands_out_on_white(ink):
     assert (1.0 + 0.05) / (luminance(INKS[ink][0]) + 0.05) >= 3
 
 
-def test_inks_differ_in_colour():
-    assert len({colour for colour, _ in INKS.values()}) == len(INKS)
+def test_inks_differ_in_colour_and_the_two_of_z_given_x_without_it():
+    assert len({colour for colour, _, _ in INKS.values()}) == len(INKS)
+    assert INKS["encoder"][1:] != INKS["posterior"][1:]
 
 
 def test_a_panel_shows_its_layers_and_words():
@@ -33,7 +34,6 @@ def test_a_panel_shows_its_layers_and_words():
         Gap(x, x, x + 1, "gap"),
         Line(x, x**2, "data", "truth"),
         Marks(x, x, "encoder", "seen", error=x / 10),
-        Bars(x, x, "prior", base=1.0),
     ]
     figure = panels(Panel(layers, "step", "nats per image", "title", axes={"ylim": (0, 3)}))
     (axes,) = figure.axes
@@ -43,7 +43,6 @@ def test_a_panel_shows_its_layers_and_words():
     drawn = next(line for line in axes.lines if line.get_label() == "truth")
     assert np.allclose(drawn.get_ydata(), (x**2).numpy())
     assert drawn.get_color() == INKS["data"][0]
-    assert [bar.get_y() for bar in axes.patches] == [1.0] * 5
 
 
 def test_a_figure_is_closed_and_the_style_is_left_alone():
@@ -64,3 +63,4 @@ def test_labels_at_line_ends_do_not_overlap():
 def test_an_unknown_ink_is_refused():
     with pytest.raises(KeyError, match="mauve"):
         panels(Panel([Line(x, x, "mauve")], "a", "b"))
+    assert plt.get_fignums() == []  # a figure that failed is closed as well

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_tutorial.plotting import INKS, STYLE
+from vae_tutorial.plotting import INKS, styled
 
 DIGIT_COLOURS = (  # Petroff 2021, chosen to stay apart for colour-blind readers
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
@@ -19,10 +18,7 @@ def image_rows(rows: dict[str, Tensor], side: int = 8) -> Figure:
     """Rows of images, a label and (n, side²) pixels each; ink is dark, one grey map from 0 to 1."""
     columns = max(len(images) for images in rows.values())
     cell = min(0.6, 5.6 / columns)
-    with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(
-            len(rows), columns, figsize=(6.4, len(rows) * (cell + 0.12)), squeeze=False
-        )
+    with styled(len(rows), columns, (6.4, len(rows) * (cell + 0.12))) as (figure, grid):
         for line, (label, images) in zip(grid, rows.items(), strict=True):
             for axes in line:
                 axes.set_axis_off()
@@ -35,7 +31,6 @@ def image_rows(rows: dict[str, Tensor], side: int = 8) -> Figure:
                     interpolation="nearest",
                 )
             line[0].text(-0.25, 0.5, label, transform=line[0].transAxes, ha="right", va="center")
-        plt.close(figure)
     return figure
 
 
@@ -44,8 +39,7 @@ def latent_map(z: Tensor, labels: Tensor) -> Figure:
 
     The dashed circle lies two standard deviations of the prior from its centre.
     """
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(figsize=(5.2, 5.2))
+    with styled(1, 1, (5.2, 5.2)) as (figure, ((axes,),)):
         for digit, colour in enumerate(DIGIT_COLOURS):
             points = z[labels == digit].numpy(force=True)  # (m, 2)
             axes.scatter(points[:, 0], points[:, 1], s=7, color=colour, alpha=0.55, linewidths=0)
@@ -55,10 +49,9 @@ def latent_map(z: Tensor, labels: Tensor) -> Figure:
             style = {"color": colour, "weight": "bold", "ha": "center", "va": "center"}
             axes.text(x, y, str(digit), bbox=box, **style)
         angle = np.linspace(0, 2 * np.pi, 200)
-        colour, dash = INKS["prior"]
+        colour, dash, _ = INKS["prior"]
         axes.plot(2 * np.cos(angle), 2 * np.sin(angle), color=colour, linestyle=dash)
         axes.set(xlabel="first latent, $z_1$", ylabel="second latent, $z_2$", aspect="equal")
-        plt.close(figure)
     return figure
 
 
@@ -67,11 +60,11 @@ def gradient_flow(charts: Mapping[str, Sequence[Sequence]], inks: Mapping[str, s
 
     Arrows run where a gradient travels, from the result at the foot; boxes it misses are dashed.
     """
-    with plt.rc_context(STYLE):
-        figure, row = plt.subplots(1, len(charts), figsize=(7.2, 5.6), squeeze=False, sharey=True)
-        for axes, (title, (labels, edges, cuts)) in zip(row[0], charts.items(), strict=True):
-            place, reached = _levels(len(labels), edges, cuts)
-            boxes = {}
+    levels = [_levels(len(labels), edges, cuts) for labels, edges, cuts in charts.values()]
+    top = max(y for place, _ in levels for _, y in place.values()) + 0.5
+    with styled(1, len(charts), (7.2, 5.6)) as (figure, (row,)):
+        for axes, title, (place, reached) in zip(row, charts, levels, strict=True):
+            (labels, edges, cuts), boxes = charts[title], {}
             for node, (x, y) in place.items():
                 color = INKS[inks.get(labels[node].split(":")[0], "data")][0]
                 box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color}
@@ -88,11 +81,8 @@ def gradient_flow(charts: Mapping[str, Sequence[Sequence]], inks: Mapping[str, s
             for start, end in cuts:
                 x, y = ((a + b) / 2 for a, b in zip(place[start], place[end], strict=True))
                 axes.plot(x, y, "kx", markersize=9, markeredgewidth=2.5)
-            axes.set(title=title, xlim=(-1.5, 1.5))
-            top = max(y for _, y in place.values()) + 0.5
-            axes.set_ylim(-0.5, max(top, axes.get_ylim()[1]))
+            axes.set(title=title, xlim=(-1.5, 1.5), ylim=(-0.5, top))
             axes.set_axis_off()
-        plt.close(figure)
     return figure
 
 

@@ -1,9 +1,10 @@
-"""Curves, marks, gaps and bars: arrays in, one closed figure out. One colour, one quantity.
+"""Curves, marks and gaps: arrays in, one closed figure out. One colour, one quantity.
 
 A panel is a list of layers and what its axes mean; `panels` draws them side by side.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -11,13 +12,13 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
-INKS = {  # quantity: colour and dash
-    "data": ("#222222", "-"),  # data, log p(x): what is given or true
-    "prior": ("#0072B2", "--"),
-    "encoder": ("#C44E00", "-"),  # q(z|x), and the bound computed with it
-    "posterior": ("#007F5C", "-"),  # the exact p(z|x)
-    "decoder": ("#B8447E", "-."),  # p(x|z), distortion
-    "rival": ("#7A5195", ":"),  # score function, regressor, baseline
+INKS = {  # quantity: colour, dash and width in points
+    "data": ("#222222", "-", 1.8),  # data, log p(x): what is given or true
+    "prior": ("#0072B2", "--", 1.8),
+    "encoder": ("#C44E00", "-", 1.8),  # q(z|x), and the bound computed with it
+    "posterior": ("#007F5C", "-", 1.0),  # the exact p(z|x)
+    "decoder": ("#B8447E", "-.", 1.8),  # p(x|z), distortion
+    "rival": ("#7A5195", ":", 1.8),  # score function, regressor, baseline
 }
 STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
@@ -27,7 +28,6 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "font.size": 10,
     "axes.titlesize": 10,
-    "lines.linewidth": 1.8,
     "hatch.linewidth": 0.6,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
@@ -64,17 +64,7 @@ class Gap(NamedTuple):
     label: str = ""
 
 
-class Bars(NamedTuple):
-    """Bars from `base` to `base` + height, one at each x."""
-
-    x: Tensor
-    height: Tensor
-    ink: str
-    label: str = ""
-    base: Tensor | float = 0.0
-
-
-Layer = Line | Marks | Gap | Bars
+Layer = Line | Marks | Gap
 
 
 class Panel(NamedTuple):
@@ -88,13 +78,21 @@ class Panel(NamedTuple):
     axes: Mapping[str, Any] = MappingProxyType({})  # for example {"yscale": "log", "ylim": (0, 1)}
 
 
+@contextmanager
+def styled(rows: int, columns: int, size: tuple[float, float]) -> Iterator[tuple[Figure, Any]]:
+    """A figure of `size` inches in the book's style and its axes (rows, columns); closed after."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+        try:
+            yield figure, axes
+        finally:
+            plt.close(figure)
+
+
 def panels(*drawn: Panel, height: float = 3.2) -> Figure:
     """Draw one to three panels side by side, 6.4 inches wide (7.2 from two panels on)."""
-    with plt.rc_context(STYLE):
-        figure, row = plt.subplots(
-            1, len(drawn), figsize=(6.4 if len(drawn) == 1 else 7.2, height), squeeze=False
-        )
-        for axes, panel in zip(row[0], drawn, strict=True):
+    with styled(1, len(drawn), (6.4 if len(drawn) == 1 else 7.2, height)) as (figure, (row,)):
+        for axes, panel in zip(row, drawn, strict=True):
             layers = [_with_arrays(layer) for layer in panel.layers]
             for layer in layers:
                 _draw(axes, layer)
@@ -105,7 +103,6 @@ def panels(*drawn: Panel, height: float = 3.2) -> Figure:
                 _label_ends(
                     axes, [line for line in layers if isinstance(line, Line) and line.label]
                 )
-        plt.close(figure)
     return figure
 
 
@@ -121,11 +118,10 @@ def _draw(axes: plt.Axes, layer: Layer) -> None:
         style = {"facecolor": "#EEEEEE", "edgecolor": "#888888", "hatch": "///", "linewidth": 0}
         axes.fill_between(layer.x, layer.low, layer.high, label=label, **style)
         return
-    color, dash = INKS[layer.ink]
+    color, dash, width = INKS[layer.ink]
     if isinstance(layer, Line):
-        axes.plot(layer.x, layer.y, color=color, linestyle=layer.dash or dash, label=label)
-    elif isinstance(layer, Bars):
-        axes.bar(layer.x, layer.height, bottom=layer.base, color=color, label=label)
+        style = {"color": color, "linestyle": layer.dash or dash, "linewidth": width}
+        axes.plot(layer.x, layer.y, label=label, **style)
     else:
         style = {"fmt": layer.shape, "markersize": 5, "capsize": 2}
         axes.errorbar(layer.x, layer.y, layer.error, color=color, label=label, **style)
