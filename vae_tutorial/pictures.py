@@ -46,7 +46,7 @@ def latent_map(z: Tensor, labels: Tensor) -> Figure:
         for digit, colour in enumerate(DIGIT_COLOURS):
             x, y = z[labels == digit].mean(0).tolist()
             box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour}
-            style = {"color": colour, "weight": "bold", "ha": "center", "va": "center"}
+            style = {"color": "#222222", "weight": "bold", "ha": "center", "va": "center"}
             axes.text(x, y, str(digit), bbox=box, **style)
         angle = np.linspace(0, 2 * np.pi, 200)
         colour, dash, _ = INKS["prior"]
