@@ -16,8 +16,10 @@ def test_a_seed_gives_the_same_noise_and_leaves_the_global_generator_alone():
 
 
 def test_noise_is_standard_normal():
-    noise = standard_normal((20_000,), generator(0))
-    assert scipy.stats.kstest(noise.numpy(), "norm").pvalue > 0.001
+    noise = standard_normal((1_000_000,), generator(0))
+    assert scipy.stats.kstest(noise[:20_000].numpy(), "norm").pvalue > 0.001
+    assert abs(noise.mean()) < 4.5e-3  # 4.5 standard errors of a mean
+    assert abs(noise.square().mean() - 1) < 4.5e-3 * 2**0.5  # and of a mean square
 
 
 def test_float32_noise_is_the_float64_noise_rounded():
