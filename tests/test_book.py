@@ -133,9 +133,27 @@ def test_a_chapter_calls_no_later_room(path):
         met |= {room(earlier)} | ALSO_OPENED.get(room(earlier), set())
     for cell in cells(path, "code"):
         for node in ast.walk(ast.parse(text(cell))):
-            if isinstance(node, ast.ImportFrom) and node.module.startswith("vae_tutorial"):
-                called = node.module.removeprefix("vae_tutorial").removeprefix(".")
-                assert called in met or not called, f"{path.stem} calls {node.module}"
+            called = rooms_imported(node)
+            assert called <= met, f"{path.stem} calls {called - met}"
+
+
+def rooms_imported(node: ast.AST) -> set[str]:
+    """The rooms that an import statement names, in whichever of its three forms."""
+    names = [alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)]
+    if isinstance(node, ast.ImportFrom) and node.module == "vae_tutorial":
+        return set(names)
+    modules = [node.module] if isinstance(node, ast.ImportFrom) else names
+    return {m.removeprefix("vae_tutorial.") for m in modules if m.startswith("vae_tutorial")}
+
+
+def test_all_forms_of_an_import_are_seen():
+    for code in (
+        "from vae_tutorial import a",
+        "from vae_tutorial.a import f",
+        "import vae_tutorial.a",
+    ):
+        assert rooms_imported(ast.parse(code).body[0]) == {"a"}
+    assert rooms_imported(ast.parse("global x").body[0]) == set()
 
 
 def test_an_equation_label_is_given_once():
