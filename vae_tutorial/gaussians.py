@@ -51,14 +51,15 @@ def entropy(log_variance: Tensor) -> Tensor:
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, diag(exp(log_variance))) ‖ N(0, I)): (..., d) each, to (...), in nats.
+    """KL of a diagonal Gaussian to N(0, I): (..., d) each, to (...), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
+    Raises ValueError or TypeError on bad input.
+    Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
     """
     require_event("mean", mean)
     log_variance = _expand("log_variance", log_variance, mean.shape[-1])
     _require_broadcast(mean, log_variance)
-    spread = log_variance.expm1() - log_variance  # variance − 1 − log variance, never below zero
+    spread = log_variance.expm1() - log_variance  # σ² − 1 − log σ², never below 0
     return 0.5 * (spread + mean.square()).sum(-1)  # (...)
 
 

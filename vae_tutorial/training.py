@@ -76,14 +76,14 @@ def bias_corrections(count: int, like: Tensor) -> Tensor:
 def make_step(
     model: nn.Module, objective: Objective, learning_rate: float
 ) -> Callable[[Tensors, Moments, Tensor, Tensor, Tensor], Update]:
-    """The pure function step(parameters, moments, corrections, batch, noise) → Update.
+    """The pure step(parameters, moments, corrections, batch, noise) → Update.
 
-    It changes none of its arguments and draws no random number. Raises TypeError unless
-    `objective` is a function, ValueError unless the rate is positive and finite.
+    It changes none of its arguments and draws no random number. Raises TypeError
+    unless `objective` is a function, ValueError unless the rate is positive.
     Source: Kingma & Ba 2015, algorithm 1. Book: eq-adam.
     """
     if not callable(objective):
-        raise TypeError(f"objective must be a function of a Bound, got {objective!r}")
+        raise TypeError(f"objective must be a function, got {objective!r}")
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate must be positive and finite, got {learning_rate}")
 
