@@ -60,6 +60,12 @@ def test_a_matrix_has_two_axes_and_its_height():
             arguments.require_matrix("weight", bad, 2)
 
 
+def test_a_covariance_equals_its_transpose():
+    arguments.require_symmetric("covariance", torch.tensor([[2.0, 0.5], [0.5, 1.0]]))
+    with pytest.raises(ValueError, match=r"covariance must be symmetric, .* differ by 0\.5"):
+        arguments.require_symmetric("covariance", torch.tensor([[2.0, 0.5], [0.0, 1.0]]))
+
+
 def test_factors_are_square_lower_triangular_and_positive():
     arguments.require_cholesky("factor", torch.eye(3), 3)
     with pytest.raises(ValueError, match=r"must end in a square, got shape \(2, 3\)"):

@@ -83,6 +83,14 @@ def require_square(name: str, value: Tensor, width: int | None = None) -> None:
         raise ValueError(f"{name} must be {width} by {width}, got shape {tuple(value.shape)}")
 
 
+def require_symmetric(name: str, value: Tensor) -> None:
+    """Raise ValueError unless `value` is square and equals its transpose, up to rounding."""
+    require_square(name, value)
+    if not torch.compiler.is_compiling() and not torch.allclose(value, value.mT):
+        gap = float((value - value.mT).abs().max())
+        raise ValueError(f"{name} must be symmetric, but its two halves differ by {gap:.3g}")
+
+
 def require_cholesky(name: str, factor: Tensor, width: int | None = None) -> None:
     """Raise ValueError unless `factor` is square, lower triangular and positive on its diagonal."""
     require_square(name, factor, width)

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_tutorial.arguments import require_cholesky, require_event, require_square
+from vae_tutorial.arguments import require_cholesky, require_event, require_symmetric
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -112,10 +112,7 @@ def cholesky_factor(covariance: Tensor) -> Tensor:
 
     Raises ValueError unless the covariance is symmetric and positive definite. Book: eq-whitened.
     """
-    require_square("covariance", covariance)
-    if not torch.allclose(covariance, covariance.mT):
-        gap = float((covariance - covariance.mT).abs().max())
-        raise ValueError(f"covariance must be symmetric, but its two halves differ by {gap:.3g}")
+    require_symmetric("covariance", covariance)
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed.any():
         smallest = float(torch.linalg.eigvalsh(covariance).min())

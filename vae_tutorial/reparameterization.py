@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from vae_tutorial.arguments import require_event, require_finite, require_square
+from vae_tutorial.arguments import require_event, require_finite, require_square, require_symmetric
 
 
 class Gradients(NamedTuple):
@@ -55,9 +55,7 @@ def symmetric_root(covariance: Tensor) -> Tensor:
 
     Raises ValueError unless the covariance is symmetric and positive definite.
     """
-    require_square("covariance", covariance)
-    if not torch.allclose(covariance, covariance.mT):
-        raise ValueError("covariance must be symmetric")
+    require_symmetric("covariance", covariance)
     values, vectors = torch.linalg.eigh(covariance)  # (..., d), (..., d, d)
     if not (values > 0).all():
         smallest = float(values.min())
