@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,16 +16,15 @@ from vae_tutorial.decomposition import (
     decompose,
     decompose_linear,
     expectation,
-    gauss_legendre,
     gaussian_decoder,
     kl_divergence,
     linear_evidence,
     linear_posterior,
     log_evidence,
     log_posterior,
-    trapezoid,
 )
 from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.quadrature import gauss_legendre, trapezoid
 
 LEFT, RIGHT = trapezoid(-8, 8, 641), gauss_legendre(-8, 8, 640)
 few = settings(max_examples=15, deadline=None, derandomize=True)
@@ -72,34 +70,6 @@ def linear_model(data_width, latent_width, seed=0):
 def covariance_of(model):
     noise = model.variance * torch.eye(len(model.offset), dtype=torch.float64)
     return model.weight @ model.weight.T + noise
-
-
-@pytest.mark.parametrize("num_nodes", [1, 2, 5, 9])
-def test_gauss_legendre_is_exact_up_to_degree_2n_minus_1(num_nodes):
-    nodes, weights = gauss_legendre(-1.0, 3.0, num_nodes)
-    assert nodes.shape == weights.shape == (num_nodes,)
-    for degree in range(2 * num_nodes):
-        exact = (3.0 ** (degree + 1) - (-1.0) ** (degree + 1)) / (degree + 1)
-        assert float((weights * nodes**degree).sum()) == pytest.approx(exact, rel=1e-12)
-
-
-@pytest.mark.parametrize("num_nodes", [2, 3, 10])
-def test_trapezoid_is_scipys(num_nodes):
-    nodes, weights = trapezoid(-1.0, 3.0, num_nodes)
-    assert nodes.dtype == weights.dtype == torch.float64
-    grid = np.linspace(-1.0, 3.0, num_nodes)
-    seen = float((weights * nodes.exp()).sum())
-    assert seen == pytest.approx(integrate.trapezoid(np.exp(grid), grid), rel=1e-13)
-
-
-@pytest.mark.parametrize("num_nodes", [15, 17, 21, 25])
-def test_trapezoid_error_on_a_gaussian_follows_poisson_summation(num_nodes):
-    """The first term of the series, 2 cos(2π · mean / h) exp(−2 (π s / h)²), with a node at 0."""
-    nodes, weights = trapezoid(-8, 8, num_nodes)
-    step, scale = 16 / (num_nodes - 1), 0.6
-    error = float((weights * normal(0.4, scale).log_prob(nodes).exp()).sum()) - 1
-    size = 2 * math.exp(-2 * (math.pi * scale / step) ** 2)
-    assert error == pytest.approx(size * math.cos(2 * math.pi * 0.4 / step), abs=0.02 * size)
 
 
 def test_gaussian_decoder_is_the_model_it_names():
@@ -267,14 +237,6 @@ def test_the_linear_posterior_leaves_no_gap():
     model, x = linear_model(5, 3, seed=5)
     seen = decompose_linear(model, x, *linear_posterior(model, x))
     torch.testing.assert_close(seen.elbo, linear_evidence(model, x), atol=1e-10, rtol=0)
-
-
-@pytest.mark.parametrize("num_nodes", [1, 0, -3])
-def test_too_few_nodes(num_nodes):
-    with pytest.raises(ValueError, match="num_nodes - 1 must be at least 1"):
-        trapezoid(0.0, 1.0, num_nodes)
-    with pytest.raises(ValueError, match="deg must be a positive integer"):
-        gauss_legendre(0.0, 1.0, min(num_nodes, 0))
 
 
 @pytest.mark.parametrize("variance", [0.0, -0.1])

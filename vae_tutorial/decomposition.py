@@ -3,21 +3,14 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vae_tutorial import gaussians
-from vae_tutorial.arguments import require_count, require_event, require_matrix, require_positive
+from vae_tutorial.arguments import require_event, require_matrix, require_positive
+from vae_tutorial.quadrature import Rule
 
 LogDensity = Callable[[Tensor], Tensor]  # z (n,) to nats (n,); −∞ where the density is zero
-
-
-class Rule(NamedTuple):
-    """∫ g(z) dz ≈ Σ weights · g(nodes), each (n,), float64. Book: eq-quadrature."""
-
-    nodes: Tensor
-    weights: Tensor
 
 
 class LatentModel(NamedTuple):
@@ -62,21 +55,6 @@ def gaussian_decoder(decoder: LogDensity, x: Tensor, variance: float) -> LatentM
         log_prior=lambda z: gaussians.log_normal(z.unsqueeze(-1), zero, zero),  # (n, 1) to (n,)
         log_likelihood=lambda z: gaussians.log_normal(x, decoder(z), log_variance),
     )
-
-
-def trapezoid(low: float, high: float, num_nodes: int) -> Rule:
-    """Equal steps, 2 nodes or more. Source: Trefethen & Weideman 2014. Book: eq-quadrature."""
-    require_count("num_nodes - 1", num_nodes - 1)
-    nodes = torch.linspace(low, high, num_nodes, dtype=torch.float64)  # (n,)
-    weights = torch.full_like(nodes, (high - low) / (num_nodes - 1))
-    weights[[0, -1]] /= 2
-    return Rule(nodes, weights)
-
-
-def gauss_legendre(low: float, high: float, num_nodes: int) -> Rule:
-    """Exact for polynomials of degree 2 num_nodes − 1. Book: eq-quadrature."""
-    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(num_nodes))
-    return Rule(low + (nodes + 1) * (high - low) / 2, weights * (high - low) / 2)
 
 
 def log_evidence(model: LatentModel, rule: Rule) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vae_tutorial.arguments import require_between, require_count, require_event, require_positive
 from vae_tutorial.experiment import standard_normal
-from vae_tutorial.gaussians import log_normal
+from vae_tutorial.gaussians import LOG_TWO_PI, log_normal
 
 
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
@@ -110,6 +110,14 @@ class GaussianPixels(nn.Module):
         """log p(x|z) of x (..., pixels) under f(z) = `decoded`: (...), in nats an image."""
         return log_normal(x, decoded, self.variance(z))  # (...)
 
+    def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of all images x (batch, pixels) under each of n latents: (n, batch), nats."""
+        log_variance = self.variance(z).expand_as(decoded)  # (n, pixels)
+        precision = (-log_variance).exp()
+        products = 2 * (precision * decoded) @ x.mT - precision @ x.square().mT  # (n, batch)
+        alone = precision * decoded.square() + log_variance + LOG_TWO_PI  # (n, pixels)
+        return 0.5 * (products - alone.sum(-1, keepdim=True))  # (n, batch)
+
     def mean(self, decoded: Tensor) -> Tensor:
         """E[x|z], which is what the decoder gave: (..., pixels)."""
         return decoded
@@ -127,6 +135,10 @@ class BernoulliPixels(nn.Module):
     def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of binary x (..., pixels) under logits `decoded`: (...), in nats an image."""
         return bernoulli_log_likelihood(x, decoded)  # (...)
+
+    def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of all binary x (batch, pixels) under each of n latents: (n, batch), nats."""
+        return decoded @ x.mT - nn.functional.softplus(decoded).sum(-1, keepdim=True)
 
     def mean(self, decoded: Tensor) -> Tensor:
         """E[x|z], the probability that each pixel is 1: (..., pixels)."""
