@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 HTML := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks lint other-processor constraints clean
+.PHONY: help book test notebooks weights lint other-processor constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -27,6 +27,9 @@ test: $(INSTALLED)  ## run the unit tests, and every notebook against its stored
 notebooks: $(INSTALLED)  ## execute all chapters in place; a second run changes no file
 	$(BIN)/python tests/refresh_notebooks.py
 	$(BIN)/ruff format --quiet book
+
+weights: $(INSTALLED)  ## train the kept weights again; needed only when their recipe changes
+	$(BIN)/python tests/make_weights.py
 
 lint: $(INSTALLED)  ## ruff (code and notebooks) and the layers contract
 	$(BIN)/ruff check .

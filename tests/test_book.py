@@ -16,8 +16,13 @@ import yaml
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
 MODULES = sorted(path.stem for path in (ROOT / "vae_tutorial").glob("[!_]*.py"))
-COMMONS = {"arguments", "experiment", "data", "plotting", "pictures"}
-ALSO_OPENED = {"gaussians": {"likelihoods"}, "training": {"models"}}  # a chapter's second room
+COMMONS = {"arguments", "experiment", "data", "plotting", "pictures", "pretrained"}
+ALSO_OPENED = {  # a chapter's second room
+    "marginal_likelihood": {"quadrature"},
+    "gaussians": {"likelihoods"},
+    "training": {"models"},
+    "evaluation": {"annealing"},
+}
 IGNORING = re.compile(r"nbval[-_](ignore|skip|raises|check)", re.IGNORECASE)
 MACHINE_PATHS = re.compile(r"/(home|root|tmp|Users)/|[A-Z]:\\")
 
