@@ -211,3 +211,29 @@ def test_a_pixel_count_is_a_whole_number():
         PixelVariance(2.0, 0.1)
     with pytest.raises(ValueError, match="pixels must be at least 1"):
         PixelVariance(0, 0.1)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (7, 5)], ids=["shared", "a pixel", "a pixel and z"])
+def test_a_table_of_gaussian_likelihoods_is_that_of_torch(shape):
+    random = generator(3)
+    x, decoded, z = (standard_normal(s, random) for s in ((4, 5), (7, 5), (7, 2)))
+    log_variance = standard_normal(shape, random)
+    pixels = GaussianPixels(lambda z: log_variance)
+    oracle = Normal(decoded[:, None], (0.5 * log_variance.expand(7, 5)[:, None]).exp())
+    expected = oracle.log_prob(x).sum(-1)  # (7, 4)
+    close(pixels.log_likelihood_table(x, decoded, z), expected, 1e-12)
+
+
+def test_a_table_of_bernoulli_likelihoods_is_that_of_torch():
+    x, logits = binary((4, 5), 0), 3 * standard_normal((7, 5), generator(1))
+    expected = Bernoulli(logits=logits[:, None]).log_prob(x).sum(-1)  # (7, 4)
+    close(BernoulliPixels().log_likelihood_table(x, logits, logits[:, :2]), expected, 1e-12)
+
+
+def test_a_table_refuses_grey_pixels_and_other_widths():
+    z, decoded = torch.zeros(3, 2), torch.zeros(3, 5)
+    with pytest.raises(ValueError, match="20 of its 20 pixels are grey"):
+        BernoulliPixels().log_likelihood_table(torch.full((4, 5), 0.5), decoded, z)
+    for pixels in (BernoulliPixels(), GaussianPixels(FixedVariance(1.0))):
+        with pytest.raises(ValueError, match=r"must be [56], got shape"):
+            pixels.log_likelihood_table(torch.zeros(4, 6), decoded, z)

@@ -21,21 +21,13 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     Raises ValueError unless every pixel is 0 or 1: a grey pixel has no Bernoulli likelihood.
     Source: Kingma & Welling 2014, appendix C.1. Book: eq-bernoulli.
     """
-    require_between("x", x, 0, 1)
-    if not torch.compiler.is_compiling() and (grey := int(((x > 0) & (x < 1)).sum())):
-        raise ValueError(
-            f"x must be binary for a Bernoulli likelihood, but {grey} of its {x.numel()} pixels"
-            " are grey: binarize first"
-        )
+    _require_binary(x)
     require_event("logits", logits, x.shape[-1])
     return nn.functional.logsigmoid(torch.where(x > 0.5, logits, -logits)).sum(-1)  # (...)
 
 
 class FixedVariance(nn.Module):
-    """Λ = variance · I, chosen and not learned; FixedVariance(1.0) is Λ = I. Book: vae7.
-
-    Raises ValueError unless the variance is finite and positive.
-    """
+    """Λ = variance · I, chosen, not learned; ValueError unless it is positive. Book: vae7."""
 
     def __init__(self, variance: float):
         super().__init__()
@@ -49,8 +41,7 @@ class FixedVariance(nn.Module):
 class SharedVariance(nn.Module):
     """Λ = σ² I with one learned σ² for all pixels and all z. Book: eq-noise-level.
 
-    Raises ValueError unless the starting variance is finite and positive.
-    Source: Rybkin et al. 2021, section 3.
+    Raises ValueError unless the variance is positive. Source: Rybkin et al. 2021, section 3.
     """
 
     def __init__(self, variance: float = 1.0):
@@ -66,9 +57,8 @@ class SharedVariance(nn.Module):
 class PixelVariance(nn.Module):
     """Λ = diag(σ₁², …), one learned variance a pixel, never below `floor`. Book: eq-singularity.
 
-    Without a floor a pixel that never changes drives its variance to zero and the density to
-    infinity. Raises ValueError unless floor and starting variance are finite and positive.
-    Source: Mattei & Frellsen 2018, section 2.
+    Without it a pixel that never changes drives its variance to zero, the density to infinity.
+    Raises ValueError unless both are positive. Source: Mattei & Frellsen 2018, section 2.
     """
 
     def __init__(self, pixels: int, floor: float, variance: float = 1.0):
@@ -112,6 +102,7 @@ class GaussianPixels(nn.Module):
 
     def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all images x (batch, pixels) under each of n latents: (n, batch), nats."""
+        require_event("x", x, decoded.shape[-1])
         log_variance = self.variance(z).expand_as(decoded)  # (n, pixels)
         precision = (-log_variance).exp()
         products = 2 * (precision * decoded) @ x.mT - precision @ x.square().mT  # (n, batch)
@@ -138,6 +129,8 @@ class BernoulliPixels(nn.Module):
 
     def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all binary x (batch, pixels) under each of n latents: (n, batch), nats."""
+        _require_binary(x)
+        require_event("decoded", decoded, x.shape[-1])
         return decoded @ x.mT - nn.functional.softplus(decoded).sum(-1, keepdim=True)
 
     def mean(self, decoded: Tensor) -> Tensor:
@@ -148,3 +141,10 @@ class BernoulliPixels(nn.Module):
         """A draw of x from p(x|z), every pixel 0 or 1: (..., pixels)."""
         uniform = torch.rand(decoded.shape, generator=generator, dtype=torch.float64).to(decoded)
         return (uniform < decoded.sigmoid()).to(decoded.dtype)  # (..., pixels)
+
+
+def _require_binary(x: Tensor) -> None:
+    require_between("x", x, 0, 1)
+    if not torch.compiler.is_compiling() and (grey := int(((x > 0) & (x < 1)).sum())):
+        seen = f"{grey} of its {x.numel()} pixels are grey: binarize first"
+        raise ValueError(f"x must be binary for a Bernoulli likelihood, but {seen}")
