@@ -1,5 +1,6 @@
 """Bounds against numpy, scipy, closed forms, sums over all outcomes, and the laws they obey."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import quad
 from scipy.special import digamma, logsumexp
 from scipy.stats import multivariate_normal, norm, sem
 
@@ -63,6 +65,7 @@ def test_the_bound_is_the_mean_likelihood_minus_the_divergence(seed, samples, ba
     assert bound.elbo.shape == bound.log_likelihood.shape == (batch,)
 
 
+@pytest.mark.equation("vae8")
 @pytest.mark.parametrize(("mean", "width"), [(0.5, 0.3), (0.7, 0.24), (0.0, 1.0)])
 def test_the_gap_is_the_divergence_from_the_posterior(mean, width):
     q = torch.distributions.Normal(mean, width)
@@ -74,6 +77,37 @@ def test_the_gap_is_the_divergence_from_the_posterior(mean, width):
     gap = Linear.evidence - evidence_lower_bound(log_likelihood, kl).elbo
     expected = float(torch.distributions.kl_divergence(q, posterior))
     assert abs(float(gap) - expected) < 4 * float(error[0]) + 1e-5
+
+
+@pytest.mark.equation("vae8", "eq-jensen")
+@pytest.mark.parametrize(
+    ("mean", "width"),
+    [(0.5, 0.3), (0.7, 0.24), (0.0, 1.0), (Linear.posterior_mean, Linear.posterior_width)],
+)
+def test_the_bound_is_the_average_of_the_logarithm_that_jensen_takes_inside(mean, width):
+    """log p(x|z) is a quadratic of z here, so the two draws mean ± width average it exactly."""
+    draws = torch.tensor([[mean - width], [mean + width]], dtype=torch.float64)  # (2, 1)
+    numbers = torch.tensor([mean, width, 0.0, 1.0], dtype=torch.float64)
+    q, prior = (torch.distributions.Normal(*pair) for pair in numbers.split(2))
+    kl = torch.distributions.kl_divergence(q, prior).expand(1)
+    elbo = float(evidence_lower_bound(Linear.log_likelihood(draws), kl).elbo)
+
+    def log_weight(z):
+        return float(Linear.log_weight(torch.tensor([z], dtype=torch.float64), mean, width))
+
+    def under_q(function):
+        ends = mean - 12 * width, mean + 12 * width
+        return quad(
+            lambda z: norm.pdf(z, mean, width) * function(z), *ends, epsabs=1e-12, epsrel=1e-12
+        )[0]
+
+    assert elbo == pytest.approx(under_q(log_weight), abs=1e-9)
+    inside = math.log(quad(lambda z: math.exp(log_weight(z)) * norm.pdf(z, mean, width), -9, 9)[0])
+    assert inside == pytest.approx(Linear.evidence, abs=1e-7)
+    away = norm(Linear.posterior_mean, Linear.posterior_width).logpdf
+    gap = under_q(lambda z: norm.logpdf(z, mean, width) - away(z))
+    assert Linear.evidence - elbo == pytest.approx(gap, abs=1e-9)
+    assert gap > 0.001 or mean == Linear.posterior_mean
 
 
 def test_gradients_pass_through_both_terms():
@@ -146,6 +180,22 @@ def test_leaving_one_weight_out_lowers_the_bound_on_average(seed, samples):
     assert (whole <= log_weight.amax(0) + 1e-12).all()
 
 
+@pytest.mark.equation("eq-importance-weight", "eq-importance-bound")
+@pytest.mark.parametrize("samples", [1, 2, 4])
+def test_all_outcomes_of_all_draws_average_to_the_bound(samples):
+    """Three latents with known weights: every one of the 3 ** K outcomes, and its probability."""
+    weight, mass = np.array([0.3, 5.0, 0.02]), np.array([0.5, 0.2, 0.3])
+    outcomes = list(itertools.product(range(3), repeat=samples))
+    probability = np.array([mass[list(outcome)].prod() for outcome in outcomes])  # (3 ** K,)
+    log_weight = torch.from_numpy(np.log(weight[np.array(outcomes)])).mT  # (K, 3 ** K)
+    seen = importance_weighted_bound(log_weight).numpy()
+    evidence = mass @ weight  # E_q[w] = p(x)
+    assert probability @ np.exp(seen) == pytest.approx(evidence, rel=1e-12)
+    logs = [math.log(weight[list(outcome)].mean()) for outcome in outcomes]
+    assert probability @ seen == pytest.approx(probability @ logs, abs=1e-12)
+    assert mass @ np.log(weight) - 1e-12 <= probability @ seen < math.log(evidence)
+
+
 def test_one_weight_is_its_own_bound():
     log_weight = normal(1, 6)
     assert torch.equal(importance_weighted_bound(log_weight), log_weight[0])
@@ -166,6 +216,7 @@ def test_a_scalar_weight_is_refused():
 # The expectation over all draws
 
 
+@pytest.mark.equation("eq-exact-bound")
 @examples
 @given(nats, nats, st.floats(0.01, 0.99), st.lists(st.integers(1, 60), min_size=1, max_size=3))
 def test_two_outcomes_are_a_sum_over_the_binomial(first, second, share, counts):
@@ -185,6 +236,7 @@ def test_two_outcomes_are_a_sum_over_the_binomial(first, second, share, counts):
     np.testing.assert_allclose(seen, expected, atol=1e-9)
 
 
+@pytest.mark.equation("eq-exact-bound")
 def test_exponential_weights_give_the_digamma_function():
     log_weight = torch.linspace(-60, 6, 3301, dtype=torch.float64)  # log y, with y ~ Exp(1)
     counts = [1, 2, 3, 10, 1000]
@@ -203,6 +255,7 @@ def test_two_draws_are_a_sum_over_pairs_whatever_the_scale(seed, shift, scale):
     np.testing.assert_allclose(seen, expected, atol=1e-9)
 
 
+@pytest.mark.equation("eq-bias")
 @examples
 @given(seeds)
 def test_the_bounds_rise_towards_log_p(seed):
@@ -265,6 +318,7 @@ def test_counts_are_whole_and_positive():
 # Averages of draws
 
 
+@pytest.mark.equation("eq-standard-error")
 @examples
 @given(seeds, st.integers(2, 30))
 def test_the_standard_error_is_scipys(seed, repetitions):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -72,6 +73,7 @@ def covariance_of(model):
     return model.weight @ model.weight.T + noise
 
 
+@pytest.mark.equation("eq-curve-model")
 def test_gaussian_decoder_is_the_model_it_names():
     z = double(-1.3, 0.0, 2.1)
     expected = [math.log(joint(float(value))) for value in z]
@@ -80,6 +82,7 @@ def test_gaussian_decoder_is_the_model_it_names():
     assert CURVE.log_prior(z).tolist() == pytest.approx(stats.norm.logpdf(z), rel=1e-12)
 
 
+@pytest.mark.equation("eq-evidence", "eq-posterior")
 @pytest.mark.parametrize("rule", [LEFT, RIGHT])
 def test_evidence_and_posterior_of_the_curve_are_scipys(rule):
     evidence = integral(joint)
@@ -95,6 +98,7 @@ def test_evidence_does_not_underflow():
     assert float(log_evidence(far, LEFT)) == pytest.approx(-1610.0, abs=1e-9)
 
 
+@pytest.mark.equation("eq-kl")
 @given(means, scales, means, scales)
 @few
 def test_kl_is_the_librarys(mean, scale, other_mean, other_scale):
@@ -104,6 +108,7 @@ def test_kl_is_the_librarys(mean, scale, other_mean, other_scale):
     assert seen == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.equation("eq-quadrature")
 @given(means, scales)
 @few
 def test_expectations_are_moments(mean, scale):
@@ -111,6 +116,63 @@ def test_expectations_are_moments(mean, scale):
     assert float(expectation(q, lambda z: z, RIGHT)) == pytest.approx(mean, abs=1e-9)
     second = float(expectation(q, lambda z: z**2, RIGHT))
     assert second == pytest.approx(mean**2 + scale**2, abs=1e-9)
+
+
+@pytest.mark.equation("vae2")
+@given(means, scales)
+@few
+def test_an_average_of_a_constant_is_the_constant(mean, scale):
+    """log p(x), by scipy, does not depend on z; so q only has to sum to one."""
+    constant = math.log(integral(joint))
+    seen = expectation(normal(mean, scale).log_prob, lambda z: 0 * z + constant, RIGHT)
+    assert float(seen) == pytest.approx(constant, abs=1e-9)
+
+
+@pytest.mark.equation("eq-pointwise")
+def test_three_functions_of_z_add_up_to_the_evidence_at_every_z():
+    z = torch.linspace(-3, 3, 25, dtype=torch.float64)
+    log_joint = [math.log(joint(float(value))) for value in z]  # log p(x|z) + log p(z)
+    sums = np.array(log_joint) - log_posterior(CURVE, RIGHT)(z).numpy()
+    np.testing.assert_allclose(sums, math.log(integral(joint)), atol=1e-10)
+
+
+HUMPS = distributions.MixtureSameFamily(
+    distributions.Categorical(double(0.5, 0.5)),
+    distributions.Normal(double(-3.0, 3.0), double(0.3, 0.3)),
+)
+
+
+@pytest.mark.equation("eq-one-mode")
+@given(st.floats(2.8, 3.2), st.floats(0.2, 0.4))
+@few
+def test_one_of_two_far_humps_costs_log_2(mean, scale):
+    q, hump = normal(mean, scale), normal(3.0, 0.3)
+    expected = math.log(2) + float(distributions.kl_divergence(q, hump))
+    seen = float(kl_divergence(q.log_prob, HUMPS.log_prob, LEFT))
+    assert seen == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.equation("eq-forward")
+@given(means, st.floats(0.6, 2.0))
+@few
+def test_the_other_direction_asks_for_two_moments_only(mean, scale):
+    """Two humps, unequal: mean 0.7 · 0.2 + 0.3 · 1.4, and variance by the law of total variance."""
+    shares, centres, widths = (0.7, 0.3), (0.2, 1.4), (0.25, 0.2)
+
+    def density(z):
+        return np.dot(shares, stats.norm.pdf(z, centres, widths))
+
+    minus_entropy = integral(lambda z: density(z) * math.log(density(z)) if abs(z) < 4 else 0.0)
+    centre = 0.7 * 0.2 + 0.3 * 1.4
+    variance = 0.7 * 0.25**2 + 0.3 * 0.2**2 + 0.7 * 0.3 * (1.4 - 0.2) ** 2
+    squares = variance + (centre - mean) ** 2
+    expected = 0.5 * math.log(2 * math.pi * scale**2) + squares / (2 * scale**2) + minus_entropy
+    mixture = distributions.MixtureSameFamily(
+        distributions.Categorical(double(*shares)),
+        distributions.Normal(double(*centres), double(*widths)),
+    )
+    seen = float(kl_divergence(mixture.log_prob, normal(mean, scale).log_prob, LEFT))
+    assert seen == pytest.approx(expected, abs=1e-8)
 
 
 def test_infinite_exactly_where_q_has_mass_and_p_has_none():
@@ -134,6 +196,50 @@ def test_the_residual_says_nan_where_both_sides_are_infinite():
     assert math.isnan(seen.residual)
 
 
+def under(q, function, mean, scale):
+    """E_q of a function of z, by scipy, over nine standard deviations each way."""
+    return integral(lambda z: q.pdf(z) * function(z) if abs(z - mean) < 9 * scale else 0.0)
+
+
+@pytest.mark.equation("vae3")
+@pytest.mark.parametrize(("mean", "scale"), [(0.4, 0.6), (-0.5, 0.4), (1.4, 0.3)])
+def test_the_split_is_that_of_two_integrals_by_scipy(mean, scale):
+    q, evidence = stats.norm(mean, scale), integral(joint)
+    first = under(q, lambda z: math.log(joint(z)) - q.logpdf(z), mean, scale)
+    second = under(q, lambda z: q.logpdf(z) - math.log(joint(z) / evidence), mean, scale)
+    seen = decompose(CURVE, normal(mean, scale).log_prob, LEFT, RIGHT)
+    assert float(seen.elbo) == pytest.approx(first, abs=1e-8)
+    assert float(seen.kl_to_posterior) == pytest.approx(second, abs=1e-8)
+    assert float(seen.log_evidence) == pytest.approx(first + second, abs=1e-8)
+
+
+@pytest.mark.equation("vae4")
+@pytest.mark.parametrize(("mean", "scale"), [(0.4, 0.6), (-0.5, 0.4), (1.4, 0.3)])
+def test_the_first_part_is_a_likelihood_less_a_divergence(mean, scale):
+    q = stats.norm(mean, scale)
+    first = under(q, lambda z: math.log(joint(z)) - q.logpdf(z), mean, scale)
+    seen = decompose(CURVE, normal(mean, scale).log_prob, LEFT, RIGHT)
+    assert float(seen.log_likelihood - seen.kl_to_prior) == pytest.approx(first, abs=1e-8)
+    closed = distributions.kl_divergence(normal(mean, scale), normal(0.0, 1.0))
+    assert float(seen.kl_to_prior) == pytest.approx(float(closed), abs=1e-9)
+
+
+@pytest.mark.equation("eq-common-grid")
+@pytest.mark.parametrize("num_nodes", [13, 17, 25])
+def test_on_one_grid_the_residual_sees_only_the_mass_of_q(num_nodes):
+    grid = np.linspace(-8, 8, num_nodes)
+    step = 16 / (num_nodes - 1)  # what lies at the ends is nothing
+    evidence = step * sum(joint(value) for value in grid)
+    mass = step * stats.norm.pdf(grid, 0.4, 0.6).sum()
+    rule = trapezoid(-8, 8, num_nodes)
+    seen = decompose(CURVE, normal(0.4, 0.6).log_prob, rule, rule)
+    expected = math.log(evidence) * (1 - mass)
+    assert float(seen.residual) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    truth = decompose(CURVE, normal(0.4, 0.6).log_prob, LEFT, RIGHT).kl_to_posterior
+    assert abs(float(seen.residual)) < abs(float(seen.kl_to_posterior - truth)) / 10
+
+
+@pytest.mark.equation("vae5")
 @given(means, scales)
 @few
 def test_all_four_terms_are_scipys_and_the_identity_holds(mean, scale):
@@ -181,6 +287,7 @@ def test_the_residual_is_left_minus_right():
     assert float(seen.residual) == 1.25
 
 
+@pytest.mark.equation("eq-linear-evidence", "eq-linear-posterior")
 @pytest.mark.parametrize(("data_width", "latent_width"), [(1, 1), (4, 2), (6, 3), (2, 5)])
 def test_linear_evidence_and_posterior_are_the_joint_gaussians(data_width, latent_width):
     model, x = linear_model(data_width, latent_width)
@@ -196,6 +303,7 @@ def test_linear_evidence_and_posterior_are_the_joint_gaussians(data_width, laten
     assert (cholesky.diagonal() > 0).all()
 
 
+@pytest.mark.equation("vae5", "eq-linear-likelihood")
 @pytest.mark.parametrize(("data_width", "latent_width"), [(4, 2), (6, 3), (2, 5)])
 def test_linear_terms_against_sigma_points_and_the_library(data_width, latent_width):
     """The 2d points mean ± √d L e_i average every quadratic exactly, so also log p(x|z)."""
@@ -223,6 +331,7 @@ def test_linear_terms_against_sigma_points_and_the_library(data_width, latent_wi
     torch.testing.assert_close(seen.residual, torch.zeros(7).double(), atol=1e-9, rtol=0)
 
 
+@pytest.mark.equation("eq-linear-model")
 def test_linear_and_quadrature_agree_with_one_latent():
     model, x = linear_model(3, 1, seed=4)
     closed = decompose_linear(model, x[0], double(0.2), double([0.5]))
@@ -231,6 +340,28 @@ def test_linear_and_quadrature_agree_with_one_latent():
     )
     summed = decompose(decoder, normal(0.2, 0.5).log_prob, LEFT, RIGHT)
     torch.testing.assert_close(torch.stack(closed), torch.stack(summed), atol=1e-9, rtol=0)
+
+
+@pytest.mark.equation("eq-ignoring")
+@pytest.mark.parametrize(("data_width", "latent_width"), [(4, 2), (2, 5)])
+def test_the_best_q_that_ignores_x_loses_half_the_signal_to_noise(data_width, latent_width):
+    """The gap is a quadratic of x, so the 2D points b ± √D C e_i, C Cᵀ = Cov x, average it."""
+    model, _ = linear_model(data_width, latent_width, seed=6)
+    steps = math.sqrt(data_width) * torch.linalg.cholesky(covariance_of(model)).mT
+    points = torch.cat([model.offset + steps, model.offset - steps])  # (2D, D)
+    unit = torch.eye(latent_width, dtype=torch.float64)
+    precision = unit + model.weight.T @ model.weight / model.variance
+    cholesky = torch.linalg.cholesky(torch.linalg.inv(precision))
+
+    def average_gap(mean, factor):
+        return float(decompose_linear(model, points, mean, factor).kl_to_posterior.mean())
+
+    best = average_gap(0 * unit[0], cholesky)
+    expected = float(model.weight.square().sum() / model.variance / 2)
+    assert best == pytest.approx(expected, rel=1e-10)
+    for mean, factor in ((0 * unit[0] + 0.1, cholesky), (0 * unit[0], 1.1 * cholesky)):
+        assert average_gap(mean, factor) > best + 1e-4
+    assert average_gap(0 * unit[0], 0.9 * cholesky) > best + 1e-4
 
 
 def test_the_linear_posterior_leaves_no_gap():

@@ -47,6 +47,7 @@ def full(seed, width, batch=3):
     return noise[..., -1], root @ root.mT + 0.3 * torch.eye(width, dtype=torch.float64)
 
 
+@pytest.mark.equation("eq-log-normal")
 @laws
 @given(seeds, widths)
 def test_log_normal_is_the_density_of_torch_and_scipy(seed, width):
@@ -57,6 +58,7 @@ def test_log_normal_is_the_density_of_torch_and_scipy(seed, width):
     close(seen, scipy.stats.norm.logpdf(x, mean, deviation).sum(-1))
 
 
+@pytest.mark.equation("eq-log-normal")
 @laws
 @given(seeds, widths)
 def test_log_normal_full_is_the_density_of_torch_and_scipy(seed, width):
@@ -98,6 +100,7 @@ def test_a_change_of_unit_shifts_the_log_density_by_its_jacobian(seed, width, un
     close(scaled, log_normal(x, mean, log_variance) - width * math.log(unit))
 
 
+@pytest.mark.equation("eq-entropy")
 @laws
 @given(seeds, widths)
 def test_entropy_is_that_of_torch_and_of_scipy(seed, width):
@@ -107,6 +110,7 @@ def test_entropy_is_that_of_torch_and_of_scipy(seed, width):
     close(entropy(log_variance), oracle)
 
 
+@pytest.mark.equation("eq-kl-gaussians", "eq-kl-standard")
 @laws
 @given(seeds, widths)
 def test_diagonal_divergences_are_those_of_torch(seed, width):
@@ -117,6 +121,7 @@ def test_diagonal_divergences_are_those_of_torch(seed, width):
     close(kl_to_standard_normal(mean, log_variance), torch_kl(q, standard).sum(-1))
 
 
+@pytest.mark.equation("eq-kl-gaussians", "eq-kl-standard")
 @laws
 @given(seeds, widths)
 def test_full_divergences_are_those_of_torch(seed, width):
@@ -130,6 +135,41 @@ def test_full_divergences_are_those_of_torch(seed, width):
     close(kl_to_standard_normal_full(mean, roots[0]), torch_kl(q, standard), 1e-8)
 
 
+@pytest.mark.equation("eq-bregman")
+@laws
+@given(seeds, widths)
+def test_divergences_are_bregmans_of_the_log_normaliser(seed, width):
+    """η = (μ/σ², −1/2σ²), A(η) = −η₁²/4η₂ − ½ log(−2η₂), and ∇A by automatic differentiation."""
+    (mean, log_variance), (other, other_log) = diagonal(seed, width), diagonal(seed + 1, width)
+
+    def natural(m, v):
+        return torch.stack([m / v.exp(), -0.5 / v.exp()])  # (2, batch, width)
+
+    def normaliser(t):
+        return (-t[0].square() / (4 * t[1]) - 0.5 * (-2 * t[1]).log()).sum(-1)  # (batch,)
+
+    at_q, at_p = natural(mean, log_variance), natural(other, other_log)
+    moments = torch.func.grad(lambda t: normaliser(t).sum())(at_q)  # (2, batch, width)
+    expected = normaliser(at_p) - normaliser(at_q) - (moments * (at_p - at_q)).sum((0, -1))
+    close(kl_between(mean, log_variance, other, other_log), expected, 1e-8)
+
+
+@pytest.mark.equation("eq-whitened")
+@laws
+@given(seeds, widths)
+def test_one_map_makes_the_second_gaussian_standard(seed, width):
+    (mean, covariance), (other, other_covariance) = full(seed, width), full(seed + 1, width)
+    roots = cholesky_factor(covariance), cholesky_factor(other_covariance)
+    inverse = np.linalg.inv(np.linalg.cholesky(other_covariance.numpy()))  # M⁻¹
+    v = torch.from_numpy(np.einsum("bij,bj->bi", inverse, (mean - other).numpy()))
+    ratio = torch.from_numpy(inverse @ np.linalg.cholesky(covariance.numpy()))  # R
+    identity = torch.eye(width, dtype=torch.float64).expand_as(ratio)
+    standard = MultivariateNormal(torch.zeros_like(v), identity)
+    expected = torch_kl(MultivariateNormal(v, ratio @ ratio.mT), standard)
+    close(kl_between_full(mean, roots[0], other, roots[1]), expected, 1e-8)
+
+
+@pytest.mark.equation("eq-kl-gaussians")
 @pytest.mark.parametrize("setting", [(0.0, 0.3, 0.0, 1.0), (1.0, 0.5, -0.5, 1.5), (-2.0, 3, 1, 2)])
 def test_one_latent_by_adaptive_quadrature(setting):
     mean, deviation, other_mean, other_deviation = setting

@@ -46,6 +46,7 @@ def climb(variance, x, decoded, rate, steps=80):
     return variance(decoded).detach()
 
 
+@pytest.mark.equation("eq-bernoulli")
 @laws
 @given(seeds, st.floats(0.1, 30))
 def test_bernoulli_is_that_of_torch_at_any_scale_of_logits(seed, scale):
@@ -102,6 +103,7 @@ def test_bernoulli_mean_and_draws_follow_the_logits():
     assert (np.abs(draws.mean(0).numpy() - expected) < 4 * error).all()
 
 
+@pytest.mark.equation("vae7")
 @pytest.mark.parametrize(
     ("variance", "deviation"),
     [
@@ -117,6 +119,7 @@ def test_gaussian_pixels_are_those_of_torch(variance, deviation):
     assert GaussianPixels(variance).mean(decoded) is decoded
 
 
+@pytest.mark.equation("vae7")
 def test_a_variance_that_looks_at_z():
     z, x = standard_normal((5, 2), generator(0)), standard_normal((5, 3), generator(1))
     network = nn.utils.skip_init(nn.Linear, 2, 3, dtype=torch.float64)
@@ -138,6 +141,7 @@ def test_fixed_variance_keeps_float64_and_has_nothing_to_learn():
     close(SharedVariance(0.3)(torch.zeros(1)), math.log(0.3), 1e-6)
 
 
+@pytest.mark.equation("eq-noise-level")
 @pytest.mark.parametrize("components", [1, 8])
 def test_the_learned_noise_level_is_the_mean_squared_error_of_pca(components):
     x = load_digits(torch.float64).train.numpy()
@@ -146,10 +150,12 @@ def test_the_learned_noise_level_is_the_mean_squared_error_of_pca(components):
     dropped = np.trace(np.cov(x.T, bias=True)) - pca.explained_variance_.sum() * (len(x) - 1) / len(
         x
     )
-    learned = climb(
-        SharedVariance().double(), torch.tensor(x), torch.tensor(decoded), rate=1 / x.shape[1]
-    )
-    close(learned.exp(), dropped / x.shape[1], 1e-8)
+    variance, images = SharedVariance().double(), (torch.tensor(x), torch.tensor(decoded))
+    learned = climb(variance, *images, rate=1 / x.shape[1])
+    error = dropped / x.shape[1]  # the mean squared error of a pixel
+    close(learned.exp(), error, 1e-8)
+    score = GaussianPixels(variance).log_likelihood(*images, images[1]).mean()
+    close(score, -x.shape[1] / 2 * (1 + math.log(2 * math.pi * error)), 1e-8)
 
 
 @settings(laws, max_examples=5)
@@ -165,6 +171,7 @@ def test_each_pixel_learns_its_own_error_but_none_below_the_floor(seed):
     assert 0.01 < learned[3] < 0.01 + 2 * 0.00025
 
 
+@pytest.mark.equation("eq-singularity")
 def test_a_constant_pixel_gains_half_a_nat_for_each_nat_of_its_floor():
     x = torch.zeros(1, 1).double()
     scores = []
@@ -172,6 +179,7 @@ def test_a_constant_pixel_gains_half_a_nat_for_each_nat_of_its_floor():
         variance = PixelVariance(1, floor=floor, variance=1e-30).double()
         scores.append(GaussianPixels(variance).log_likelihood(x, x, x))
     close(scores[1] - scores[0], 0.5 * math.log(1e4), 1e-6)
+    close(scores[1], math.log(1 / 1e-4) - 0.5 * math.log(2 * math.pi), 1e-6)
 
 
 def test_gaussian_draws_have_the_mean_and_the_variance_of_the_map():

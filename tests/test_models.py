@@ -3,9 +3,11 @@
 import math
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from scipy import integrate, stats
 from torch import nn
 from torch.distributions import (
     Categorical,
@@ -19,7 +21,13 @@ from torch.distributions import (
 from vae_tutorial import models
 from vae_tutorial.bounds import importance_weighted_bound
 from vae_tutorial.experiment import generator, standard_normal
-from vae_tutorial.likelihoods import BernoulliPixels, GaussianPixels, InputVariance, SharedVariance
+from vae_tutorial.likelihoods import (
+    BernoulliPixels,
+    FixedVariance,
+    GaussianPixels,
+    InputVariance,
+    SharedVariance,
+)
 
 fast = settings(deadline=None, max_examples=20, derandomize=True)
 ENCODERS = [models.DiagonalEncoder, models.FullEncoder]
@@ -52,6 +60,7 @@ def standard(latent):
     return Independent(Normal(zeros, ones), 1)
 
 
+@pytest.mark.equation("vae7")
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_posteriors_agree_with_torch_distributions(encoder):
     posterior = small(encoder).encoder(images())
@@ -84,17 +93,41 @@ def test_the_mean_is_the_first_of_the_last_layers_outputs(encoder):
     assert torch.equal(model(x).mean, model.network(x)[:, :LATENT])
 
 
+@pytest.mark.equation("vae6")
 def test_log_prior_is_the_standard_normal():
     z = standard_normal((4, 2, LATENT), generator(4))
     torch.testing.assert_close(models.log_prior(z), standard(LATENT).log_prob(z))
 
 
+@pytest.mark.equation("eq-aggregate")
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_the_aggregate_is_a_mixture(encoder):
     posterior = small(encoder).encoder(images(4))
     z = standard_normal((9, LATENT), generator(5))
     mixture = MixtureSameFamily(Categorical(torch.ones(4).double()), oracle(posterior))
     torch.testing.assert_close(models.log_aggregate(posterior, z), mixture.log_prob(z))
+
+
+@pytest.mark.equation("eq-rate-split")
+def test_the_average_rate_is_information_plus_mismatch():
+    """Their sum does not see log q(z), which cancels: each is looked at, with scipy's entropy."""
+    centres, widths = np.array([-1.0, 0.2, 0.5, 2.0]), np.array([0.3, 0.6, 0.2, 0.9])
+    mean = torch.from_numpy(centres)[:, None]
+    posterior = models.DiagonalPosterior(mean, 2 * torch.from_numpy(widths).log()[:, None])
+    z, step = np.linspace(-9, 11, 8001), 20 / 8000
+    each = stats.norm.pdf(z[:, None], centres, widths)  # (n, 4)
+    log_q = models.log_aggregate(posterior, torch.from_numpy(z)[:, None]).numpy()
+    logs = stats.norm.logpdf(z[:, None], centres, widths)
+    information = (each * (logs - log_q[:, None])).sum() * step / 4
+    mismatch = (each.mean(1) * (log_q - stats.norm.logpdf(z))).sum() * step
+    mixed = -integrate.quad(
+        lambda at: (q := stats.norm.pdf(at, centres, widths).mean()) * math.log(q), -6, 8, limit=200
+    )[0]
+    assert information == pytest.approx(mixed - stats.norm.entropy(0, widths).mean(), abs=1e-7)
+    assert 0 < information < math.log(4)
+    assert mismatch > 0
+    rate = float(posterior.kl_to_prior().mean())
+    assert information + mismatch == pytest.approx(rate, abs=1e-9)
 
 
 def test_a_network_is_linear_layers_with_tanh_between():
@@ -148,6 +181,7 @@ def test_shapes_for_any_number_of_draws(num_samples, batch, full):
     assert model.decode(noise).shape == (num_samples, batch, PIXELS)
 
 
+@pytest.mark.equation("vae8", "eq-importance-weight")
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("variance", ["shared", "input"])
 def test_the_bound_is_assembled_from_torch_distributions(encoder, variance):
@@ -167,6 +201,30 @@ def test_the_bound_is_assembled_from_torch_distributions(encoder, variance):
     torch.testing.assert_close(bound.elbo, score.mean(0) - posterior.kl_to_prior())
     expected = score + standard(LATENT).log_prob(z) - density
     torch.testing.assert_close(model.log_weight(x, noise), expected)
+
+
+@pytest.mark.equation("vae9", "eq-constant")
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_constant_of_the_bound_with_unit_noise_has_its_place(encoder):
+    model, x = small(encoder, GaussianPixels(FixedVariance(1.0))), images()
+    noise = standard_normal((3, 4, LATENT), generator(18))
+    posterior = model.encoder(x)
+    z = posterior.draw(noise)
+    squared = np.square((x - model.decoder(z)).detach().numpy()).sum(-1).mean(0)  # (batch,)
+    law = oracle(posterior)
+    covariance = (
+        law.covariance_matrix if encoder is models.FullEncoder else torch.diag_embed(law.variance)
+    ).detach()
+    mean = law.mean.detach().numpy()
+    trace = np.trace(covariance.numpy(), axis1=1, axis2=2)
+    log_determinant = np.linalg.slogdet(covariance.numpy()).logabsdet
+    kept = squared + trace + np.square(mean).sum(-1) - log_determinant  # what vae10 minimises
+    bracket = kept - squared - LATENT
+    expected = -squared / 2 - PIXELS / 2 * math.log(2 * math.pi) - bracket / 2
+    seen = model(x, noise).elbo.detach().numpy()
+    np.testing.assert_allclose(seen, expected, atol=1e-10)
+    constant = LATENT / 2 - PIXELS / 2 * math.log(2 * math.pi)
+    np.testing.assert_allclose(seen + kept / 2, constant, atol=1e-10)
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -204,6 +262,7 @@ def linear_model(weight, offset, variance):
     return models.VAE(Exact(), decoder, GaussianPixels(chosen))
 
 
+@pytest.mark.equation("vae8", "eq-importance-weight")
 def test_a_linear_model_reaches_its_known_evidence():
     weight = standard_normal((PIXELS, 2), generator(11))
     offset, variance, x = images(1, 12)[0], 0.4, images(3, 13)

@@ -1,5 +1,6 @@
 """Draws have the law they claim, gradients are the gradients, graphs are what autograd walks."""
 
+import itertools
 import math
 
 import numpy as np
@@ -46,11 +47,13 @@ def worst_error(estimates, exact):
 # ---- draws
 
 
+@pytest.mark.equation("vae11")
 def test_a_diagonal_draw_by_hand():
     z = draw_diagonal(tensor(1.0, -2.0), tensor(0.0, math.log(9.0)), tensor(0.5, -1.0))
     torch.testing.assert_close(z, tensor(1.5, -5.0), rtol=0, atol=1e-12)
 
 
+@pytest.mark.equation("vae11")
 def test_a_full_draw_by_hand():
     root = tensor([2.0, 0.0], [1.0, 3.0])
     torch.testing.assert_close(
@@ -81,6 +84,7 @@ def test_roots_come_in_batches():
     torch.testing.assert_close(roots @ roots, covariance, rtol=0, atol=1e-10)
 
 
+@pytest.mark.equation("eq-change-of-variables")
 @given(seeds, st.integers(1, 4))
 @repeatable
 def test_every_root_gives_the_density_that_scipy_states(seed, width):
@@ -94,6 +98,7 @@ def test_every_root_gives_the_density_that_scipy_states(seed, width):
         assert seen == pytest.approx(exact, abs=1e-9)
 
 
+@pytest.mark.equation("vae11", "eq-root-law")
 def test_both_roots_have_the_stated_moments():
     covariance, mean = covariance_matrix(3, 3), tensor(1.0, 0.0, -1.0)
     noise = standard_normal((50_000, 3), generator(4))
@@ -102,6 +107,21 @@ def test_both_roots_have_the_stated_moments():
         assert worst_error(centred, 0.0) < 4.5
         products = (centred[:, :, None] * centred[:, None]).flatten(1)  # (K, 9)
         assert worst_error(products, covariance.flatten()) < 4.5
+
+
+@pytest.mark.equation("eq-root-rotation")
+@given(seeds, st.integers(1, 5))
+@repeatable
+def test_the_two_roots_differ_by_a_rotation(seed, width):
+    """The polar decomposition of the Cholesky root, by scipy, is L = S Qᵀ with an orthogonal Q."""
+    covariance = covariance_matrix(seed, width)
+    cholesky = np.linalg.cholesky(covariance.numpy())
+    turned, stretch = linalg.polar(cholesky, side="left")
+    root = symmetric_root(covariance).numpy()
+    np.testing.assert_allclose(root, stretch, atol=1e-9)
+    rotation = np.linalg.solve(cholesky, root)  # Q = L⁻¹ S
+    np.testing.assert_allclose(rotation, turned.T, atol=1e-7)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(width), atol=1e-7)
 
 
 def test_a_gradient_passes_to_mean_and_log_variance():
@@ -150,6 +170,7 @@ def test_the_score_is_the_gradient_of_the_log_density(seed, width):
         torch.testing.assert_close(part[0], gradient, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.equation("eq-pathwise", "eq-score-function")
 def test_all_estimates_are_unbiased_for_the_squared_norm():
     noise = standard_normal((100_000, 3), generator(5))  # (K, 3)
     for seen in all_estimates(squared_norm, MEAN, LOG_VARIANCE, noise):
@@ -157,6 +178,7 @@ def test_all_estimates_are_unbiased_for_the_squared_norm():
         assert worst_error(seen.log_variance, LOG_VARIANCE.exp()) < 4.5
 
 
+@pytest.mark.equation("eq-pathwise", "eq-score-function")
 def test_all_estimates_are_unbiased_for_a_nonlinear_function():
     def average(mean, log_variance):
         density = stats.norm(mean, math.exp(log_variance / 2)).pdf
@@ -175,6 +197,59 @@ def test_all_estimates_are_unbiased_for_a_nonlinear_function():
         assert worst_error(seen.log_variance, in_log_variance) < 4.5
 
 
+def average_over_noise(function):
+    """E of a function of ε ~ N(0, 1), (n, 1) to (n, ...), by 120 nodes of numpy's Gauss–Hermite."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(120)
+    values = function(torch.from_numpy(nodes)[:, None]).numpy()
+    return weights @ values / math.sqrt(2 * math.pi)
+
+
+@pytest.mark.equation("eq-baseline")
+@pytest.mark.parametrize("baseline", [0.0, 7.3, -2.0])
+def test_a_baseline_changes_no_expectation(baseline):
+    mean, log_variance = tensor(0.4), tensor(-0.5)
+
+    def estimates(noise, function):
+        z = mean + (0.5 * log_variance).exp() * noise  # (n, 1)
+        seen = score_function_gradients(function(z)[:, 0], log_variance, noise)
+        return torch.cat(seen, -1)  # (n, 2)
+
+    zero = average_over_noise(lambda noise: estimates(noise, torch.ones_like))
+    np.testing.assert_allclose(zero, 0, atol=1e-12)  # the score itself
+    plain = average_over_noise(lambda noise: estimates(noise, torch.sin))
+    less = average_over_noise(lambda noise: estimates(noise, lambda z: z.sin() - baseline))
+    np.testing.assert_allclose(less, plain, atol=1e-11)
+    damped = math.exp(-0.5 * math.exp(-0.5))  # E sin z = sin(μ) exp(−σ²/2)
+    exact = math.cos(0.4) * damped, -0.5 * math.exp(-0.5) * math.sin(0.4) * damped
+    np.testing.assert_allclose(plain, exact, atol=1e-11)
+
+
+@pytest.mark.equation("eq-sine-variance")
+@pytest.mark.parametrize("omega", [1.0, 5.0, 11.0, 20.0])
+def test_the_variances_for_a_wave_are_those_on_paper(omega):
+    log_variance, u = tensor(2 * math.log(0.1)), 0.01 * omega**2
+
+    def wave(z):
+        return (omega * z[:, 0]).sin()
+
+    def score(noise):
+        return score_function_gradients(wave(0.1 * noise), log_variance, noise).mean[:, 0]
+
+    def path(noise):
+        return pathwise_gradients(wave, tensor(0.0), log_variance, noise).mean[:, 0]
+
+    exact = omega * math.exp(-u / 2)
+    laws = (
+        omega**2 / 2 * (1 - math.exp(-u)) ** 2,
+        50 * (1 - (1 - 4 * u) * math.exp(-2 * u)) - omega**2 * math.exp(-u),
+    )
+    for estimate, law in zip((path, score), laws, strict=True):
+        assert average_over_noise(estimate) == pytest.approx(exact, rel=1e-10)
+        spread = average_over_noise(lambda noise, e=estimate: (e(noise) - exact).square())
+        assert spread == pytest.approx(law, rel=1e-8)
+
+
+@pytest.mark.equation("eq-score-variance")
 @pytest.mark.parametrize("width", [1, 4, 32])
 def test_the_variances_follow_the_laws_derived_by_hand(width):
     ones, noise = torch.ones(width).double(), standard_normal((20_000, width), generator(7))
@@ -183,6 +258,7 @@ def test_the_variances_follow_the_laws_derived_by_hand(width):
         assert worst_error((seen.mean - 2).square().mean(-1, keepdim=True), law) < 4.5
 
 
+@pytest.mark.equation("eq-step-gradient")
 def test_at_a_jump_only_the_score_function_is_right():
     noise, exact = standard_normal((100_000, 1), generator(8)), stats.norm.pdf(0.3)
     path, score, centred = all_estimates(
@@ -193,6 +269,7 @@ def test_at_a_jump_only_the_score_function_is_right():
     assert worst_error(centred.mean, exact) < 4.5
 
 
+@pytest.mark.equation("eq-leave-one-out")
 def test_leave_one_out_by_hand():
     torch.testing.assert_close(leave_one_out(tensor(1.0, 2.0, 6.0)), tensor(4.0, 3.5, 1.5))
 
@@ -233,6 +310,41 @@ def test_the_graph_of_a_recorded_draw():
     chain = [("mean: leaf", "z: Add"), ("Mul", "z: Add"), ("Exp", "Mul"), ("Mul", "Exp")]
     chain += [("log variance: leaf", "Mul")]
     assert sorted((graph.nodes[i], graph.nodes[o]) for i, o in graph.edges) == sorted(chain)
+
+
+@pytest.mark.equation("eq-chain-rule")
+def test_the_slopes_are_products_along_the_paths_of_the_graph():
+    """One pixel: z = a x + e^(b x / 2) ε, loss (x − w z)²; slopes by hand and by differences."""
+    x, noise, step = 0.5, 0.7, 1e-6
+    a, b, w = leaf(0.8), leaf(-0.4), leaf(1.5)
+    mean, log_variance = a * x, b * x
+    z = draw_diagonal(mean, log_variance, tensor(noise))
+    f = w * z
+    loss = (x - f).square()
+    named = {"loss": loss, "f": f, "z": z, "mean": mean, "log variance": log_variance}
+    graph = gradient_graph(named | {"a": a, "b": b})
+
+    def reaches(start, end):
+        return start == end or any(reaches(i, end) for i, o in graph.edges if o == start)
+
+    path = ["loss: Pow", "f: Mul", "z: Add"]
+    for chain in (["mean: Mul", "a: leaf"], ["log variance: Mul", "b: leaf"]):
+        for output, source in itertools.pairwise(map(graph.nodes.index, path + chain)):
+            assert reaches(output, source)
+            assert not reaches(source, output)
+
+    def value(a, b):
+        return (x - 1.5 * (a * x + math.exp(b * x / 2) * noise)) ** 2
+
+    deviation = math.exp(-0.1)
+    outer = -2 * (x - 1.5 * (0.4 + deviation * noise)) * 1.5  # ∂ℓ/∂f · ∂f/∂z
+    slopes = outer * 1 * x, outer * 0.5 * deviation * noise * x
+    loss.backward()
+    assert [float(a.grad), float(b.grad)] == pytest.approx(slopes, rel=1e-12)
+    difference = (value(0.8 + step, -0.4) - value(0.8 - step, -0.4)) / (2 * step)
+    assert slopes[0] == pytest.approx(difference, rel=1e-7)
+    difference = (value(0.8, -0.4 + step) - value(0.8, -0.4 - step)) / (2 * step)
+    assert slopes[1] == pytest.approx(difference, rel=1e-7)
 
 
 def test_a_shared_input_is_one_node_with_two_edges():

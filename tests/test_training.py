@@ -1,10 +1,12 @@
 """The pure step against torch.optim.Adam; the loop against its laws."""
 
 import copy
+import math
 
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Normal, kl_divergence
 
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import load_digits, minibatches
@@ -47,6 +49,7 @@ def flat(thing):
     return [tensor for part in parts for tensor in flat(part)]
 
 
+@pytest.mark.equation("eq-adam")
 @pytest.mark.parametrize("encoder", [DiagonalEncoder, FullEncoder])
 @pytest.mark.parametrize("objective", [negative_elbo, distortion])
 @pytest.mark.parametrize("num_samples", [1, 3])
@@ -106,6 +109,7 @@ def test_a_step_can_be_captured_as_one_graph():
         torch.testing.assert_close(seen, expected)
 
 
+@pytest.mark.equation("eq-adam")
 def test_bias_corrections_make_the_first_average_the_gradient_itself():
     corrections = bias_corrections(1, torch.zeros(1).double())
     torch.testing.assert_close(corrections, torch.tensor([0.1, 0.001], dtype=torch.float64))
@@ -123,12 +127,63 @@ def test_moments_start_at_zero_and_apart():
     assert moments.first["b"].shape == (3, 1)
 
 
+@pytest.mark.equation("eq-objective", "eq-rate-distortion")
 def test_objectives_average_over_the_batch():
     bound = Bound(torch.tensor([1.0, 5.0]), torch.tensor([4.0, 6.0]), torch.tensor([3.0, 1.0]))
     assert negative_elbo(bound).item() == -3.0
     assert distortion(bound).item() == -5.0
 
 
+@pytest.mark.equation("eq-rate-distortion")
+def test_the_two_terms_are_those_of_torch_distributions():
+    model, noise = small(), standard_normal((3, len(TRAIN), 2), generator(6))
+    posterior = model.encoder(TRAIN)
+    deviation = (0.5 * posterior.log_variance).exp()
+    q = Normal(posterior.mean, deviation)
+    decoded = model.decoder(posterior.mean + deviation * noise)  # (3, 40, 64)
+    scores = Normal(decoded, math.sqrt(0.1)).log_prob(TRAIN).sum(-1)  # (3, 40)
+    rate = kl_divergence(q, Normal(torch.zeros(2).double(), torch.ones(2).double())).sum(-1)
+    bound = model(TRAIN, noise)
+    torch.testing.assert_close(distortion(bound), -scores.mean())
+    torch.testing.assert_close(negative_elbo(bound) - distortion(bound), rate.mean())
+
+
+@pytest.mark.equation("vae10")
+def test_with_unit_noise_training_minimises_what_the_derivation_ends_with():
+    """Twice the objective and the braces of vae10 differ by a constant: equal gradients."""
+    model = small(variance=FixedVariance(1.0))
+    noise = standard_normal((3, len(TRAIN), 2), generator(7))
+    posterior = model.encoder(TRAIN)
+    mean, variance = posterior.mean, posterior.log_variance.exp()
+    decoded = model.decoder(mean + variance.sqrt() * noise)  # (3, 40, 64)
+    braces = (TRAIN - decoded).square().sum(-1).mean(0) + variance.sum(-1)
+    braces = braces + mean.square().sum(-1) - variance.log().sum(-1)  # (40,)
+    objective = negative_elbo(model(TRAIN, noise))  # ()
+    weights = list(model.parameters())
+    expected = torch.autograd.grad(braces.mean(), weights, retain_graph=True)
+    for seen, slope in zip(torch.autograd.grad(objective, weights), expected, strict=True):
+        torch.testing.assert_close(2 * seen, slope)
+    constant = 2 / 2 - 64 / 2 * math.log(2 * math.pi)
+    torch.testing.assert_close(2 * (objective + constant), braces.mean())
+
+
+@pytest.mark.equation("eq-exchange")
+@pytest.mark.parametrize("weight", [2 / 64, 1 / 64, 1.0, 0.00025])
+def test_a_weight_on_the_kl_is_a_noise_level(weight):
+    variance = weight * 64 / 2
+    model = small(variance=FixedVariance(variance))
+    noise = standard_normal((3, len(TRAIN), 2), generator(8))
+    posterior = model.encoder(TRAIN)
+    decoded = model.decoder(posterior.mean + (0.5 * posterior.log_variance).exp() * noise)
+    q = Normal(posterior.mean, (0.5 * posterior.log_variance).exp())
+    rate = kl_divergence(q, Normal(torch.zeros(2).double(), torch.ones(2).double())).sum(-1)
+    loss = (TRAIN - decoded).square().mean() + weight * rate.mean()
+    bound = model(TRAIN, noise).elbo.mean()
+    expected = weight * (-bound - 32 * math.log(2 * math.pi * variance))
+    torch.testing.assert_close(loss, expected)
+
+
+@pytest.mark.equation("eq-objective")
 def test_fit_is_the_familiar_loop():
     draws, oracle = generator(5), small()
     optimiser = torch.optim.Adam(oracle.parameters(), lr=0.01)

@@ -66,7 +66,7 @@ def exact_importance_weighted_bound(
     z takes n values, such as the nodes of a quadrature rule, with the given log-weights (n,) and
     log-probabilities (n,), which are rescaled to sum to one; `num_samples` lists m values of K.
     Returns (m,), float64. Raises ValueError or TypeError on bad input.
-    Source: Merhav & Sason 2020. Book: eq-log-integral, eq-exact-bound.
+    Source: Merhav & Sason 2020. Book: eq-exact-bound, eq-bias.
     """
     require_finite("log_weight", log_weight)
     require_finite("log_probability", log_probability)

@@ -64,24 +64,30 @@ def log_evidence(model: LatentModel, rule: Rule) -> Tensor:
 
 
 def log_posterior(model: LatentModel, rule: Rule) -> LogDensity:
-    """The function z (n,) to log p(z|x) (n,), normalised by `rule`. Book: eq-posterior."""
+    """z (n,) to log p(z|x) (n,), normalised by `rule`. Book: eq-posterior, eq-pointwise."""
     normaliser = log_evidence(model, rule)
     return lambda z: model.log_likelihood(z) + model.log_prior(z) - normaliser
 
 
 def expectation(log_q: LogDensity, function: LogDensity, rule: Rule) -> Tensor:
-    """E_q[function(z)], (); the integrand is zero where q(z) is. Book: eq-quadrature."""
+    """E_q[function(z)], (); the integrand is zero where q(z) is. Book: eq-quadrature, vae2."""
     density = _nats(log_q, rule).exp()  # (n,)
     return (rule.weights * density * torch.where(density > 0, function(rule.nodes), 0.0)).sum()
 
 
 def kl_divergence(log_q: LogDensity, log_p: LogDensity, rule: Rule) -> Tensor:
-    """KL(q ‖ p), (), in nats; infinite where q has mass and p has none. Book: eq-kl."""
+    """KL(q ‖ p), (), in nats; infinite where q has mass and p has none.
+
+    Book: eq-kl, eq-one-mode, eq-forward.
+    """
     return expectation(log_q, lambda z: log_q(z) - log_p(z), rule)
 
 
 def decompose(model: LatentModel, log_q: LogDensity, left: Rule, right: Rule) -> Decomposition:
-    """All four terms, (): one rule for each side. Source: Doersch 2016, eq. 5. Book: vae5."""
+    """All four terms, (): one rule for each side. Source: Doersch 2016, eq. 5.
+
+    Book: vae3, vae4, vae5, eq-common-grid.
+    """
     return Decomposition(
         log_evidence=log_evidence(model, left),
         kl_to_posterior=kl_divergence(log_q, log_posterior(model, left), left),
@@ -113,7 +119,10 @@ def linear_posterior(model: LinearGaussian, x: Tensor) -> tuple[Tensor, Tensor]:
 def decompose_linear(
     model: LinearGaussian, x: Tensor, mean: Tensor, cholesky: Tensor
 ) -> Decomposition:
-    """All four terms, (...), for q = N(mean (..., d), L Lᵀ). Book: vae5, eq-linear-likelihood."""
+    """All four terms, (...), for q = N(mean (..., d), L Lᵀ).
+
+    Book: vae5, eq-linear-likelihood, eq-ignoring.
+    """
     to_posterior = gaussians.kl_between_full(mean, cholesky, *linear_posterior(model, x))
     to_prior = gaussians.kl_to_standard_normal_full(mean, cholesky)
     at_mean = gaussians.log_normal(x, mean @ model.weight.mT + model.offset, model.variance.log())

@@ -68,7 +68,8 @@ def kl_between(
 ) -> Tensor:
     """KL of one diagonal Gaussian to another, (..., d) each, to (...), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 6. Book: eq-kl-gaussians.
+    Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 6.
+    Book: eq-kl-gaussians, eq-bregman.
     """
     require_event("mean", mean)
     require_event("other_mean", other_mean, mean.shape[-1])
@@ -96,7 +97,8 @@ def kl_between_full(
 ) -> Tensor:
     """KL(N(mean, L Lᵀ) ‖ N(other_mean, M Mᵀ)) from the factors L and M, to (...), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 6. Book: eq-whitened.
+    Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 6.
+    Book: eq-kl-gaussians, eq-whitened.
     """
     require_event("mean", mean)
     require_event("other_mean", other_mean, mean.shape[-1])

@@ -27,7 +27,7 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
 
 
 class FixedVariance(nn.Module):
-    """Λ = variance · I, chosen, not learned; ValueError unless it is positive. Book: vae7."""
+    """Λ = variance · I, not learned; ValueError unless positive. Book: vae7, eq-exchange."""
 
     def __init__(self, variance: float):
         super().__init__()

@@ -56,7 +56,8 @@ def log_prior(z: Tensor) -> Tensor:
 def log_aggregate(posterior: Posterior, z: Tensor) -> Tensor:
     """log of q(z|x) averaged over the n images behind `posterior`: z (m, latent) to (m,), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Hoffman & Johnson 2016. Book: eq-aggregate.
+    Raises ValueError or TypeError on bad input. Source: Hoffman & Johnson 2016.
+    Book: eq-aggregate, eq-rate-split.
     """
     log_densities = posterior.log_density(z.unsqueeze(-2))  # (m, n)
     return log_densities.logsumexp(-1) - math.log(len(posterior.mean))  # (m,)
@@ -120,7 +121,7 @@ class VAE(nn.Module):
         self.encoder, self.decoder, self.pixels = encoder, decoder, pixels
 
     def forward(self, x: Tensor, noise: Tensor) -> Bound:
-        """x (batch, pixels), noise (K, batch, latent) to a Bound of (batch,), nats. Book: vae8."""
+        """x (batch, pixels), noise (K, batch, latent) to a Bound. Book: vae8, vae9, eq-constant."""
         posterior, _, log_likelihood = self._encode_draw_score(x, noise)
         return evidence_lower_bound(log_likelihood, posterior.kl_to_prior())
 

@@ -17,7 +17,10 @@ class Rule(NamedTuple):
 
 
 def trapezoid(low: float, high: float, num_nodes: int) -> Rule:
-    """Equal steps, 2 nodes or more. Source: Trefethen & Weideman 2014. Book: eq-quadrature."""
+    """Equal steps, 2 nodes or more. Source: Trefethen & Weideman 2014.
+
+    Book: eq-quadrature, eq-trapezoid-error.
+    """
     require_count("num_nodes - 1", num_nodes - 1)
     nodes = torch.linspace(low, high, num_nodes, dtype=torch.float64)  # (n,)
     weights = torch.full_like(nodes, (high - low) / (num_nodes - 1))
@@ -40,7 +43,13 @@ def gauss_hermite(num_nodes: int) -> Rule:
 
 def product(rule: Rule, latent: int) -> Rule:
     """The same rule (n,) on each of `latent` axes: (n ** latent, latent) and (n ** latent,)."""
+    return Rule(grid(rule.nodes, latent), grid(rule.weights, latent).prod(-1))
+
+
+def grid(points: Tensor, latent: int) -> Tensor:
+    """Every combination of `points` (n,) on `latent` axes: (n ** latent, latent).
+
+    Raises ValueError or TypeError unless `latent` is a count.
+    """
     require_count("latent", latent)
-    nodes = torch.cartesian_prod(*[rule.nodes] * latent).reshape(-1, latent)
-    weights = torch.cartesian_prod(*[rule.weights] * latent).reshape(-1, latent).prod(-1)
-    return Rule(nodes, weights)
+    return torch.cartesian_prod(*[points] * latent).reshape(-1, latent)

@@ -42,7 +42,8 @@ def draw_diagonal(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
 def draw_full(mean: Tensor, root: Tensor, noise: Tensor) -> Tensor:
     """z = mean + R · noise for any root R (..., d, d) with R Rᵀ = Σ; noise (K, batch, d) to z.
 
-    Raises ValueError or TypeError on bad input. Source: Rezende et al. 2014. Book: vae11.
+    Raises ValueError or TypeError on bad input. Source: Rezende et al. 2014.
+    Book: vae11, eq-root-law, eq-change-of-variables.
     """
     require_event("mean", mean)
     require_square("root", root, mean.shape[-1])
@@ -72,7 +73,7 @@ def pathwise_gradients(
 
     `function` maps z (K, d) to (K,), row by row. It must be differentiable; where it jumps, the
     estimates are biased and nothing warns. Raises ValueError or TypeError on bad input.
-    Source: Kingma & Welling 2014, section 2.4. Book: eq-pathwise.
+    Source: Kingma & Welling 2014, section 2.4. Book: eq-pathwise, eq-sine-variance.
     """
     copies = [p.detach().expand(noise.shape).clone().requires_grad_() for p in (mean, log_variance)]
     values = function(draw_diagonal(*copies, noise))  # (K,): draw k uses row k of both copies
@@ -93,7 +94,8 @@ def score_function_gradients(
 
     Each value multiplies the gradient of log q(z) at z = mean + σ noise.
     Raises ValueError or TypeError on bad input.
-    Source: Williams 1992. Book: eq-score-function.
+    Source: Williams 1992. Book: eq-score-function, eq-baseline,
+    eq-score-variance, eq-sine-variance, eq-step-gradient.
     """
     require_finite("values", values)
     require_event("noise", noise)

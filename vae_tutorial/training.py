@@ -53,7 +53,7 @@ class Fitted(NamedTuple):
 
 
 def negative_elbo(bound: Bound) -> Tensor:
-    """What a VAE minimises: minus the bound, averaged over the batch, (). Book: eq-objective."""
+    """What a VAE minimises: minus the bound, averaged over the batch. Book: eq-objective, vae10."""
     return -bound.elbo.mean()
 
 
