@@ -1,0 +1,459 @@
+"""Annealing against closed evidences, exact linear maps, quadrature and the laws of its moves."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal
+
+from vae_tutorial.annealing import (
+    TARGET,
+    Path,
+    anneal,
+    bracket,
+    hamiltonian_step,
+    leapfrog,
+    tune_step_sizes,
+)
+from vae_tutorial.experiment import generator, standard_normal
+
+
+def normal(*shape: int, seed: int = 1) -> Tensor:
+    return standard_normal(shape, generator(seed))
+
+
+def ladder(num_steps: int) -> Tensor:
+    return torch.linspace(0, 1, num_steps + 1, dtype=torch.float64) ** 2
+
+
+def constant_steps(path: Path, batch: int, size: float = 0.2) -> Tensor:
+    return torch.full((len(path.temperatures), batch), size, dtype=torch.float64)
+
+
+class Linear:
+    """p(z) = N(0, I), p(x|z) = N(Wz, variance · I), two images; evidence and posterior closed."""
+
+    weight = torch.tensor([[1.0, 0.5], [-0.3, 0.8], [0.2, 0.6]], dtype=torch.float64)
+    x = torch.tensor([[0.7, -0.2, 0.4], [-1.0, 0.5, 0.3]], dtype=torch.float64)
+
+    def __init__(self, variance: float):
+        self.variance = variance
+        noise = variance * torch.eye(3, dtype=torch.float64)
+        mean = torch.zeros(3, dtype=torch.float64)
+        covariance = self.weight @ self.weight.mT + noise
+        self.evidence = MultivariateNormal(mean, covariance).log_prob(self.x)  # (2,)
+        precision = torch.eye(2, dtype=torch.float64) + self.weight.mT @ self.weight / variance
+        means = torch.linalg.solve(precision, (self.x @ self.weight / variance).mT).mT
+        self.posterior = MultivariateNormal(means, precision_matrix=precision)
+
+    @staticmethod
+    def log_prior(z: Tensor) -> Tensor:
+        return -0.5 * z.square().sum(-1) - math.log(2 * math.pi)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        squared = (self.x - z @ self.weight.mT).square().sum(-1) / self.variance
+        return self.log_prior(z) - 0.5 * squared - 1.5 * math.log(2 * math.pi * self.variance)
+
+    def path(self, num_steps: int) -> Path:
+        return Path(self.log_prior, self.log_joint, ladder(num_steps))
+
+    def posterior_draws(self, chains: int, seed: int) -> Tensor:
+        noise = normal(chains, 2, 2, seed=seed)
+        return self.posterior.mean + noise @ self.posterior.scale_tril[0].mT
+
+    def both_ways(self, num_steps: int, chains: int, seed: int = 3):
+        path = self.path(num_steps)
+        steps = tune_step_sizes(path, normal(32, 2, 2, seed=seed), 5, generator(seed + 1))
+        forward = anneal(path, normal(chains, 2, 2, seed=seed + 2), steps, 5, generator(seed + 3))
+        start = self.posterior_draws(chains, seed + 4)
+        reverse = anneal(path.reversed(), start, steps.flip(0), 5, generator(seed + 5))
+        return forward, reverse
+
+
+SHARP, MILD = Linear(0.16), Linear(2.0)  # back along MILD's path, weights have a finite variance
+
+
+def banana(z: Tensor) -> Tensor:
+    """An unnormalised density, (chains, batch, 2) to (chains, batch): a bent ridge."""
+    return -0.5 * z[..., 0].square() - 2 * (z[..., 1] - z[..., 0].square()).square()
+
+
+def assert_mean_is(draws: Tensor, expected: Tensor | float, width: float = 4.0) -> None:
+    error = draws.std(0) / math.sqrt(len(draws))
+    assert ((draws.mean(0) - expected).abs() < width * error).all(), (draws.mean(0), error)
+
+
+# The path
+
+
+def gaussian(mean: float, deviation: float) -> Normal:
+    return Normal(*torch.tensor([mean, deviation], dtype=torch.float64))
+
+
+@pytest.mark.equation("eq-annealing-path")
+@pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0])
+def test_the_path_between_two_gaussians_is_a_gaussian(temperature):
+    start, end = gaussian(0.0, 1.0), gaussian(2.0, 0.5)
+    path = Path(
+        lambda z: start.log_prob(z).sum(-1), lambda z: end.log_prob(z).sum(-1), torch.empty(0)
+    )
+    precision = 1 - temperature + temperature / 0.25
+    middle = gaussian(temperature * 2.0 / 0.25 / precision, precision**-0.5)
+    z = normal(9, 1, 1)
+    excess = path.log_density(temperature)(z) - middle.log_prob(z)[..., 0]
+    torch.testing.assert_close(excess, excess[:1].expand(9, 1))
+    torch.testing.assert_close(path.log_density(0)(z), start.log_prob(z)[..., 0])
+    torch.testing.assert_close(path.log_density(1)(z), end.log_prob(z)[..., 0])
+
+
+# The leapfrog
+
+
+def quadratic(matrix: Tensor):
+    return lambda z: -0.5 * (z * (z @ matrix)).sum(-1)
+
+
+@pytest.mark.equation("eq-leapfrog")
+def test_the_leapfrog_of_a_gaussian_is_a_power_of_its_matrix():
+    matrix = torch.tensor([[2.0, 0.4], [0.4, 0.7]], dtype=torch.float64)
+    half_kick = torch.eye(4, dtype=torch.float64)
+    half_kick[2:, :2] = -0.5 * 0.3 * matrix
+    drift = torch.eye(4, dtype=torch.float64)
+    drift[:2, 2:] = 0.3 * torch.eye(2)
+    expected = torch.linalg.matrix_power(half_kick @ drift @ half_kick, 7)
+    start = torch.eye(4, dtype=torch.float64)[:, None]  # (4, 1, 4), one chain a basis vector
+    step = torch.tensor([0.3], dtype=torch.float64)
+    end = torch.cat(leapfrog(quadratic(matrix), start[..., :2], start[..., 2:], step, 7), -1)
+    torch.testing.assert_close(end[:, 0].mT, expected)
+
+
+@pytest.mark.equation("eq-leapfrog")
+def test_the_leapfrog_turns_back_and_keeps_volume():
+    z, momentum = normal(5, 3, 2), normal(5, 3, 2, seed=2)
+    step = torch.tensor([0.05, 0.1, 0.2], dtype=torch.float64)
+    end, arrived = leapfrog(banana, z, momentum, step, 6)
+    back, departed = leapfrog(banana, end, -arrived, step, 6)
+    torch.testing.assert_close((back, -departed), (z, momentum))
+    shift = 1e-5 * torch.eye(4, dtype=torch.float64)[:, None]  # (4, 1, 4)
+    point = torch.tensor([0.4, -0.3, 0.8, 0.5], dtype=torch.float64)
+    ends = [
+        torch.cat(leapfrog(banana, q[..., :2], q[..., 2:], step[2], 6), -1)[:, 0]
+        for q in (point + shift, point - shift)
+    ]
+    jacobian = (ends[0] - ends[1]) / 2e-5  # (4, 4)
+    assert float(torch.linalg.det(jacobian)) == pytest.approx(1, abs=1e-7)
+    assert float((jacobian - torch.eye(4)).abs().max()) > 0.5
+
+
+@pytest.mark.equation("eq-leapfrog")
+def test_the_energy_error_is_of_second_order():
+    z, momentum = normal(40, 1, 2), normal(40, 1, 2, seed=2)
+
+    def error(step: float, steps: int) -> Tensor:
+        q, p = leapfrog(banana, z, momentum, torch.tensor(step, dtype=torch.float64), steps)
+        start = 0.5 * momentum.square().sum(-1) - banana(z)
+        return (0.5 * p.square().sum(-1) - banana(q) - start).abs().mean()
+
+    ratios = [float(error(s, n) / error(s / 2, 2 * n)) for s, n in [(0.01, 50), (0.005, 100)]]
+    assert ratios == pytest.approx([4, 4], abs=0.15)
+
+
+# The move
+
+
+@pytest.mark.equation("eq-leapfrog")
+@pytest.mark.parametrize("step", [0.15, 0.45, 0.8])
+def test_a_move_leaves_a_bent_density_invariant(step):
+    z = normal(40_000, 1, 2, seed=5)  # exact: z₁ ~ N(0, 1), z₂ | z₁ ~ N(z₁², ¼)
+    z = torch.stack([z[..., 0], z[..., 0].square() + 0.5 * z[..., 1]], -1)
+    source, size = generator(6), torch.tensor([step], dtype=torch.float64)
+    accepted = []
+    for _ in range(4):
+        z, probability = hamiltonian_step(banana, z, size, 4, source)
+        accepted.append(float(probability.mean()))
+    first, bend = z[:, 0, 0], z[:, 0, 1] - z[:, 0, 0].square()
+    assert_mean_is(torch.stack([first, bend, first * bend], -1), 0.0)
+    assert_mean_is(torch.stack([first.square(), 4 * bend.square()], -1), 1.0)
+    assert_mean_is(torch.stack([first**4, 16 * bend**4], -1), 3.0)
+    assert max(accepted) < (0.98 if step < 0.2 else 0.8)
+
+
+def test_a_long_run_forgets_where_it_began():
+    z = torch.full((4000, 1, 2), 2.0, dtype=torch.float64)
+    matrix = torch.tensor([[1.5, 0.5], [0.5, 1.0]], dtype=torch.float64)
+    source = generator(7)
+    for size in [0.9, 0.7, 0.5] * 10:
+        z, _ = hamiltonian_step(quadratic(matrix), z, torch.tensor([size]).double(), 5, source)
+    products = z[:, 0, :, None] * z[:, 0, None, :]
+    assert_mean_is(z[:, 0], 0.0)
+    assert_mean_is(products, torch.linalg.inv(matrix))
+
+
+def test_a_tiny_step_is_accepted_and_a_huge_one_is_refused():
+    z = normal(50, 2, 2)
+    step = torch.tensor([1e-6, 100.0], dtype=torch.float64)
+    end, probability = hamiltonian_step(banana, z, step, 3, generator(1))
+    torch.testing.assert_close(probability[:, 0], torch.ones(50, dtype=torch.float64))
+    assert torch.equal(probability[:, 1], torch.zeros(50, dtype=torch.float64))
+    assert (end[:, 0] != z[:, 0]).all()
+    assert torch.equal(end[:, 1], z[:, 1])
+
+
+def test_a_trajectory_that_leaves_the_numbers_stays():
+    z = normal(10, 1, 2)
+    step = torch.tensor([1e30], dtype=torch.float64)
+    end, probability = hamiltonian_step(banana, z, step, 20, generator(1))
+    assert torch.equal(end, z)
+    assert torch.equal(probability, torch.zeros(10, 1, dtype=torch.float64))
+
+
+def test_the_share_of_moves_is_the_probability():
+    z = normal(20_000, 1, 2)
+    step = torch.tensor([1.5], dtype=torch.float64)
+    end, probability = hamiltonian_step(quadratic(torch.eye(2).double()), z, step, 3, generator(2))
+    moved = (end != z).any(-1).double()
+    assert 0.1 < float(probability.mean()) < 0.9
+    assert_mean_is(moved - probability, 0.0)
+
+
+# The weights
+
+
+@pytest.mark.equation("eq-annealing-weight")
+def test_one_step_is_plain_importance_sampling():
+    path, z = SHARP.path(1), normal(6, 2, 2)
+    annealed = anneal(path, z, constant_steps(path, 2), 3, generator(1))
+    expected = MultivariateNormal(z @ SHARP.weight.mT, 0.16 * torch.eye(3).double()).log_prob(
+        SHARP.x
+    )
+    torch.testing.assert_close(annealed.log_weight, expected)
+    assert annealed.z.shape == z.shape
+    assert annealed.acceptance.shape == (1, 2)
+    assert not torch.equal(annealed.z, z)
+
+
+@pytest.mark.equation("eq-annealing-weight")
+def test_chains_that_stand_still_carry_the_importance_weight_of_their_start():
+    path, z = SHARP.path(6), normal(4, 2, 2)
+    annealed = anneal(path, z, constant_steps(path, 2, 1e-12), 1, generator(1))
+    expected = SHARP.log_joint(z) - SHARP.log_prior(z)
+    torch.testing.assert_close(annealed.log_weight, expected)
+    back = anneal(path.reversed(), z, constant_steps(path, 2, 1e-12), 1, generator(1))
+    torch.testing.assert_close(back.log_weight, -expected)
+
+
+@pytest.mark.equation("eq-annealing-weight")
+def test_each_weight_is_taken_before_the_move_to_its_temperature():
+    path, z, steps = SHARP.path(3), normal(4, 2, 2), 0.1 * (1 + normal(4, 2).square())
+    annealed = anneal(path, z, steps, 2, generator(8))
+    source, expected, levels = generator(8), torch.zeros(4, 2).double(), path.temperatures.tolist()
+    for k in (1, 2, 3):
+        ratio = SHARP.log_joint(z) - SHARP.log_prior(z)
+        expected = expected + (levels[k] - levels[k - 1]) * ratio
+        z, _ = hamiltonian_step(path.log_density(levels[k]), z, steps[k], 2, source)
+    torch.testing.assert_close(annealed.log_weight, expected)
+    torch.testing.assert_close(annealed.z, z)
+
+
+@pytest.mark.equation("eq-annealing-weight")
+@pytest.mark.parametrize("num_steps", [2, 4])
+def test_the_weights_average_to_the_evidence_and_back_to_its_inverse(num_steps):
+    forward, reverse = MILD.both_ways(num_steps, 4000)
+    assert_mean_is((forward.log_weight - MILD.evidence).exp(), 1.0)
+    assert_mean_is((reverse.log_weight + MILD.evidence).exp(), 1.0)
+
+
+def test_the_annealed_chains_end_at_the_posterior():
+    forward, reverse = SHARP.both_ways(20, 1000)
+    weight = (forward.log_weight - forward.log_weight.logsumexp(0)).exp()[..., None]
+    mean = (weight * forward.z).sum(0)
+    torch.testing.assert_close(mean, SHARP.posterior.mean, atol=0.03, rtol=0)
+    assert float(reverse.z.mean().abs()) < 0.1
+    assert float(reverse.z.var()) == pytest.approx(1, abs=0.1)
+
+
+# The bracket
+
+
+@pytest.mark.equation("eq-bracket")
+def test_the_truth_lies_between_the_two_and_they_close_in():
+    gaps = []
+    for num_steps in (2, 8, 24):
+        forward, reverse = SHARP.both_ways(num_steps, 1200)
+        groups = [w.log_weight.unflatten(0, (4, 300)) for w in (forward, reverse)]  # 4 chains
+        sides = [bracket(f, r) for f, r in zip(*(g.unbind(1) for g in groups), strict=True)]
+        lower = SHARP.evidence - torch.stack([side.lower for side in sides])  # (300, 2)
+        upper = torch.stack([side.upper for side in sides]) - SHARP.evidence
+        for gap in (lower, upper):
+            assert (gap.mean(0) > -3 * gap.std(0) / math.sqrt(300)).all()
+        gaps.append([float(gap.mean()) for gap in (lower, upper)])
+    assert gaps[0][0] > 2 * gaps[1][0] > 4 * gaps[2][0] > 0
+    assert gaps[0][1] > 2 * gaps[1][1] > 4 * gaps[2][1] > 0
+
+
+@pytest.mark.equation("eq-bracket")
+def test_chains_may_share_their_posterior_draw():
+    path = MILD.path(3)
+    draws = MILD.posterior_draws(2000, 11)  # one for each of 2000 repeats, of 3 chains
+    start = draws.repeat(3, 1, 1)
+    reverse = anneal(path.reversed(), start, constant_steps(path, 2), 3, generator(12))
+    weights = reverse.log_weight.unflatten(0, (3, 2000)).movedim(1, -1)  # (3, 2, 2000)
+    upper = bracket(weights.flatten(1), weights.flatten(1)).upper.unflatten(0, (2, 2000)).mT
+    assert_mean_is((-upper + MILD.evidence).exp(), 1.0)
+    assert (upper.mean(0) > MILD.evidence).all()
+
+
+@pytest.mark.equation("eq-bracket")
+def test_the_sides_are_log_means_of_either_sign():
+    forward, reverse = 900 + 3 * normal(5, 4), 900 + 2 * normal(7, 4, seed=2)
+    seen = bracket(forward, reverse)
+    np.testing.assert_allclose(seen.lower, logsumexp(forward.numpy(), 0, b=1 / 5))
+    np.testing.assert_allclose(seen.upper, -logsumexp(reverse.numpy(), 0, b=1 / 7))
+
+
+# The pilot
+
+
+def test_the_pilot_finds_steps_that_are_accepted_as_asked():
+    path = SHARP.path(20)
+    steps = tune_step_sizes(path, normal(64, 2, 2), 5, generator(1))
+    assert steps.shape == (21, 2)
+    assert float(steps[-1].mean()) < 0.7 * float(steps[5].mean())  # the posterior is narrower
+    annealed = anneal(path, normal(500, 2, 2, seed=2), steps, 5, generator(3))
+    assert float(annealed.acceptance[5:].mean()) == pytest.approx(TARGET, abs=0.06)
+
+
+def test_each_image_has_its_own_step():
+    scale = torch.tensor([1.0, 0.1], dtype=torch.float64)
+    narrow = MultivariateNormal(
+        torch.zeros(2, 2).double(), torch.diag_embed(scale[:, None] ** 2 * torch.ones(2).double())
+    )
+    path = Path(SHARP.log_prior, narrow.log_prob, ladder(15))
+    steps = tune_step_sizes(path, normal(64, 2, 2), 5, generator(1))
+    assert float(steps[-1, 0] / steps[-1, 1]) == pytest.approx(10, rel=0.3)
+
+
+# The caller
+
+
+def test_the_same_generator_gives_the_same_chains_and_leaves_the_caller_alone():
+    path, z = SHARP.path(4), normal(5, 2, 2)
+    kept, steps = z.clone(), constant_steps(path, 2)
+    state = torch.get_rng_state()
+    first, again = (anneal(path, z, steps, 3, generator(4)) for _ in range(2))
+    other = anneal(path, z, steps, 3, generator(5))
+    for one, two in zip(first, again, strict=True):
+        assert torch.equal(one, two)
+    assert not torch.equal(first.log_weight, other.log_weight)
+    tuned, same = (tune_step_sizes(path, z, 3, generator(6)) for _ in range(2))
+    assert torch.equal(tuned, same)
+    assert torch.equal(z, kept)
+    assert torch.equal(state, torch.get_rng_state())
+    assert not z.requires_grad
+
+
+def test_a_network_keeps_no_gradient():
+    network = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
+
+    def log_joint(z: Tensor) -> Tensor:
+        prior = -0.5 * z.square().sum(-1)
+        return prior - 0.5 * (network(z) - 1).square().sum(-1)
+
+    path = Path(lambda z: -0.5 * z.square().sum(-1), log_joint, ladder(3))
+    z = normal(4, 1, 2).float().requires_grad_()
+    annealed = anneal(path, z, constant_steps(path, 1), 2, generator(1))
+    steps = tune_step_sizes(path, z, 2, generator(1))
+    assert all(part.dtype == torch.float32 for part in (*annealed, steps))
+    assert not any(part.requires_grad for part in (*annealed, steps))
+    assert z.grad is None
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+# Bad input
+
+
+def run(path=None, z=None, steps=None, num_leapfrog=2):
+    path = path or SHARP.path(2)
+    z = normal(3, 2, 2) if z is None else z
+    steps = constant_steps(path, 2) if steps is None else steps
+    return anneal(path, z, steps, num_leapfrog, generator(1))
+
+
+@pytest.mark.parametrize(
+    "temperatures",
+    [[0, 0.5], [0.1, 1], [0, 0.5, 0.5, 1], [0, 0.6, 0.4, 1], [1, 0.5], [0, 1, 0], [0], [1, 0, 1]],
+)
+def test_temperatures_run_one_way_from_end_to_end(temperatures):
+    path = SHARP.path(1)._replace(temperatures=torch.tensor(temperatures, dtype=torch.float64))
+    with pytest.raises(ValueError, match="temperatures must lead from 0 to 1"):
+        run(path)
+    with pytest.raises(ValueError, match="temperatures must lead from 0 to 1"):
+        tune_step_sizes(path, normal(3, 2, 2), 2, generator(1))
+
+
+def test_temperatures_are_numbers():
+    path = SHARP.path(1)
+    for bad, error in [
+        (torch.tensor([0.0, math.nan, 1.0]), ValueError),
+        (torch.tensor([0, 1]), TypeError),
+        ([0.0, 1.0], TypeError),
+        (torch.empty(0), ValueError),
+    ]:
+        with pytest.raises(error, match="temperatures"):
+            anneal(path._replace(temperatures=bad), normal(3, 2, 2), None, 2, generator(1))
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2,), (3, 2, 2, 2)])
+def test_the_shape_of_z_is_named(shape):
+    with pytest.raises(ValueError, match=r"must be \(chains, batch, latent\)"):
+        run(z=torch.zeros(shape, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"must be \(chains, batch, latent\)"):
+        tune_step_sizes(SHARP.path(2), torch.zeros(shape).double(), 2, generator(1))
+
+
+def test_a_log_density_of_another_shape_is_refused():
+    path = SHARP.path(2)._replace(log_end=lambda z: -z.square())
+    with pytest.raises(ValueError, match=r"log p its \[:2\]"):
+        run(path)
+
+
+def test_an_empty_batch_is_refused():
+    with pytest.raises(ValueError, match="z is empty"):
+        run(z=torch.empty(3, 0, 2))
+    with pytest.raises(ValueError, match="z is empty"):
+        tune_step_sizes(SHARP.path(2), torch.empty(0, 2, 2), 2, generator(1))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_log_density_that_is_not_finite_is_refused(value):
+    path = SHARP.path(2)._replace(log_end=lambda z: z.sum(-1) * 0 + value)
+    with pytest.raises(ValueError, match=r"log_end\(z\) − log_start\(z\) must be finite"):
+        run(path)
+
+
+def test_step_sizes_fit_temperatures_and_images():
+    for shape, needed in [((3,), "must be 2"), ((3, 1), "must be 2"), ((2, 2), "3 rows")]:
+        with pytest.raises(ValueError, match=f"step_sizes.*{needed}"):
+            run(steps=torch.full(shape, 0.1, dtype=torch.float64))
+    with pytest.raises(ValueError, match="step_sizes must be finite"):
+        run(steps=torch.full((3, 2), math.nan))
+
+
+@pytest.mark.parametrize(("count", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError)])
+def test_at_least_one_leapfrog(count, error):
+    with pytest.raises(error, match="num_leapfrog"):
+        run(num_leapfrog=count)
+    with pytest.raises(error, match="num_leapfrog"):
+        leapfrog(banana, normal(1, 1, 2), normal(1, 1, 2), torch.tensor([0.1]), count)
+
+
+def test_a_bracket_needs_weights_of_the_same_images():
+    with pytest.raises(ValueError, match="last axis of reverse must be 2"):
+        bracket(torch.zeros(4, 2), torch.zeros(4, 3))
+    with pytest.raises(ValueError, match="forward must be finite"):
+        bracket(torch.full((2, 1), math.nan), torch.zeros(2, 1))
+    with pytest.raises(ValueError, match="reverse must be finite"):
+        bracket(torch.zeros(2, 1), torch.full((2, 1), math.inf))
