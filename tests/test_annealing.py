@@ -164,7 +164,6 @@ def test_the_energy_error_is_of_second_order():
 # The move
 
 
-@pytest.mark.equation("eq-leapfrog")
 @pytest.mark.parametrize("step", [0.15, 0.45, 0.8])
 def test_a_move_leaves_a_bent_density_invariant(step):
     z = normal(40_000, 1, 2, seed=5)  # exact: z₁ ~ N(0, 1), z₂ | z₁ ~ N(z₁², ¼)
