@@ -1,0 +1,366 @@
+"""Maps between laws against scipy, closed forms, sums over outcomes, and the laws they obey."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.transport import (
+    Atoms,
+    collect,
+    energy_distance,
+    kolmogorov_distance,
+    least_bridge,
+    log_density_of_image,
+    noisy_log_density,
+    push_forward,
+    quantile,
+    ring,
+    ring_radius_cdf,
+)
+
+examples = settings(deadline=None, max_examples=25, derandomize=True)
+seeds = st.integers(0, 10_000)
+sizes = st.integers(1, 9)
+
+
+def normal(*shape: int, seed: int = 1) -> torch.Tensor:
+    return standard_normal(shape, generator(seed))
+
+
+def double(values) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def random_law(size: int, seed: int) -> Atoms:
+    return collect(normal(size, seed=seed), normal(size, seed=seed + 1).softmax(0))
+
+
+def log_prior(z: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(stats.norm.logpdf(z.numpy()).sum(-1))
+
+
+def spiral(z: torch.Tensor) -> torch.Tensor:
+    return torch.cat([(1 + z.exp()) * z.cos(), (1 + z.exp()) * z.sin()], -1)
+
+
+# Laws on finitely many places
+
+
+def test_equal_places_are_one_place():
+    law = collect(double([5, 3, 5, 9, 3, 5]), double([1, 1, 1, 1, 1, 1]) / 6)
+    np.testing.assert_array_equal(law.places, [3, 5, 9])
+    np.testing.assert_allclose(law.masses, [2 / 6, 3 / 6, 1 / 6])
+
+
+@pytest.mark.equation("eq-push-forward")
+@examples
+@given(seeds, sizes, st.floats(-1, 1))
+def test_a_value_gets_the_mass_of_its_preimage(seed, size, edge):
+    law = random_law(size, seed)
+    image = push_forward(law, lambda x: (2 * x).round())
+    for value, mass in zip(*image, strict=True):
+        behind = [m for x, m in zip(*law, strict=True) if round(2 * float(x)) == float(value)]
+        assert float(mass) == pytest.approx(float(sum(behind)), abs=1e-12)
+    assert float(image.masses.sum()) == pytest.approx(1)
+    below = float(image.masses[image.places <= edge].sum())
+    source = sum(float(m) for x, m in zip(*law, strict=True) if np.round(2 * float(x)) <= edge)
+    assert below == pytest.approx(source, abs=1e-12)
+
+
+@examples
+@given(seeds, sizes)
+def test_two_maps_are_one_composed(seed, size):
+    law = random_law(size, seed)
+    twice = push_forward(push_forward(law, torch.square), torch.floor)
+    once = push_forward(law, lambda x: x.square().floor())
+    np.testing.assert_array_equal(twice.places, once.places)
+    np.testing.assert_allclose(twice.masses, once.masses)
+
+
+@pytest.mark.equation("eq-quantile")
+@examples
+@given(seeds, sizes, st.floats(0.001, 0.999), st.floats(-3, 3))
+def test_the_quantile_lies_below_x_exactly_when_the_level_is_reached(seed, size, level, x):
+    law = random_law(size, seed)
+    oracle = stats.rv_discrete(values=(range(len(law.places)), law.masses.numpy()))
+    seen = quantile(law, double(level))
+    assert float(seen) == float(law.places[int(oracle.ppf(level))])
+    reached = float(law.masses[law.places <= x].sum())
+    assert (float(seen) <= x) == (level <= reached)
+
+
+def test_uniform_levels_land_with_the_right_frequency():
+    law = Atoms(double([-1, 0, 4]), double([0.25, 0.5, 0.25]))
+    level = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
+    values, counts = quantile(law, level).unique(return_counts=True)
+    np.testing.assert_array_equal(values, law.places)
+    np.testing.assert_array_equal(counts, [100, 200, 100])
+    np.testing.assert_array_equal(quantile(law, double([0.25, 0.75, 1.0])), [-1, 0, 4])
+
+
+def test_levels_where_the_masses_sum_below_one():
+    law = collect(torch.arange(10).double(), torch.full((10,), 0.1, dtype=torch.float64))
+    assert float(quantile(law, double(1.0))) == 9
+    assert float(quantile(law, torch.tensor(1.0))) == 9  # a float32 level
+
+
+# Densities of images
+
+
+@pytest.mark.equation("eq-image-density")
+def test_the_image_of_a_gaussian_against_scipy():
+    z = normal(50, 1)
+    seen = log_density_of_image(torch.exp, z, log_prior(z))
+    np.testing.assert_allclose(seen, stats.lognorm(1).logpdf(z.exp().numpy())[:, 0], atol=1e-12)
+    matrix = double([[1.5, 0.3], [-0.4, 0.8]])
+    z = normal(50, 2)
+    seen = log_density_of_image(lambda z: z @ matrix.mT + 1, z, log_prior(z))
+    oracle = stats.multivariate_normal([1, 1], (matrix @ matrix.mT).numpy())
+    np.testing.assert_allclose(seen, oracle.logpdf((z @ matrix.mT + 1).numpy()), atol=1e-12)
+
+
+@pytest.mark.equation("eq-image-density")
+def test_a_line_in_space_has_a_density_per_unit_of_length():
+    z = normal(20, 1)
+    direction = double([[2.0, -1.0, 2.0]])  # of length 3
+    seen = log_density_of_image(lambda z: z @ direction, z, log_prior(z))
+    np.testing.assert_allclose(seen, stats.norm.logpdf(3 * z[:, 0], scale=3), atol=1e-12)
+
+
+@pytest.mark.equation("eq-image-density")
+def test_a_plane_in_space_against_the_gram_determinant():
+    z, frame = normal(20, 2), normal(2, 3, seed=3)
+    seen = log_density_of_image(lambda z: z @ frame, z, log_prior(z))
+    expected = log_prior(z) - 0.5 * math.log(np.linalg.det((frame @ frame.mT).numpy()))
+    np.testing.assert_allclose(seen, expected, atol=1e-12)
+
+
+# The ring
+
+
+@pytest.mark.equation("eq-ring")
+@examples
+@given(st.floats(0.01, 5), st.floats(-3.1, 3.1))
+def test_the_ring_in_polar_coordinates(length, angle):
+    z = double([length * math.cos(angle), length * math.sin(angle)])
+    x = ring(z).numpy()
+    assert math.hypot(*x) == pytest.approx(1 + length / 10)
+    assert math.atan2(x[1], x[0]) == pytest.approx(angle)
+
+
+@pytest.mark.equation("eq-ring", "eq-ring-radius")
+def test_radii_of_the_ring_against_the_rayleigh_law_and_a_sample():
+    radius = torch.linspace(0, 2, 81, dtype=torch.float64)
+    expected = stats.rayleigh(loc=1, scale=0.1).cdf(radius.numpy())
+    np.testing.assert_allclose(ring_radius_cdf(radius), expected, atol=1e-12)
+    drawn = ring(normal(20_000, 2)).norm(dim=-1)
+    assert stats.kstest(drawn.numpy(), stats.rayleigh(loc=1, scale=0.1).cdf).pvalue > 0.001
+
+
+@pytest.mark.equation("eq-image-density")
+def test_the_rings_density_in_the_plane_agrees_with_its_radii():
+    z = normal(200, 2)
+    seen = log_density_of_image(ring, z, log_prior(z)).exp()
+    radius = ring(z).norm(dim=-1).numpy()
+    around = stats.rayleigh(loc=1, scale=0.1).pdf(radius) / (2 * math.pi * radius)
+    np.testing.assert_allclose(seen, around, rtol=1e-9)
+
+
+# Distances
+
+
+@pytest.mark.equation("eq-kolmogorov")
+@examples
+@given(seeds, st.integers(2, 60))
+def test_the_kolmogorov_distance_of_a_sample_is_scipys(seed, size):
+    sample = normal(size, seed=seed)
+    law = collect(sample, torch.full_like(sample, 1 / size))
+    oracle = stats.kstest(sample.numpy(), "norm").statistic
+    assert float(kolmogorov_distance(law, torch.special.ndtr)) == pytest.approx(oracle)
+
+
+@pytest.mark.equation("eq-kolmogorov")
+@examples
+@given(seeds, sizes)
+def test_the_kolmogorov_distance_on_a_fine_grid(seed, size):
+    law = random_law(size, seed)
+    places, masses = law.places.numpy(), law.masses.numpy()
+    grid = np.concatenate([np.linspace(-6, 6, 3001), places, np.nextafter(places, -9)])
+    stairs = (masses * (places <= grid[:, None])).sum(1)
+    expected = np.abs(stairs - stats.norm.cdf(grid)).max()
+    seen = float(kolmogorov_distance(law, torch.special.ndtr))
+    assert seen == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.equation("eq-atom-floor")
+@examples
+@given(seeds, sizes)
+def test_atoms_stay_away_from_continuous_laws(seed, size):
+    law = random_law(size, seed)
+    for cdf in (stats.norm.cdf, stats.logistic.cdf, stats.uniform(-2, 4).cdf):
+        away = kolmogorov_distance(law, lambda x, cdf=cdf: torch.from_numpy(cdf(x.numpy())))
+        assert float(away) >= 1 / (2 * size) - 1e-12
+
+
+@pytest.mark.equation("eq-atom-floor")
+@pytest.mark.parametrize("size", [1, 2, 3, 10, 100])
+def test_equal_atoms_at_middle_quantiles_reach_the_floor(size):
+    level = (np.arange(size) + 0.5) / size
+    law = collect(double(stats.norm.ppf(level)), torch.full((size,), 1 / size).double())
+    away = kolmogorov_distance(law, torch.special.ndtr)
+    assert float(away) == pytest.approx(1 / (2 * size), abs=1e-7)
+
+
+@pytest.mark.equation("eq-energy-distance")
+def test_the_estimate_is_the_mean_over_distinct_pairs():
+    x, y = normal(7, 3), normal(5, 3, seed=2)
+    within = [
+        np.mean([math.dist(a, b) for i, a in enumerate(s) for b in s[:i]])
+        for s in (x.tolist(), y.tolist())
+    ]
+    between = np.mean([math.dist(a, b) for a in x.tolist() for b in y.tolist()])
+    assert float(energy_distance(x, y)) == pytest.approx(2 * between - sum(within))
+    assert float(energy_distance(x, y)) == pytest.approx(float(energy_distance(y, x)))
+
+
+@pytest.mark.equation("eq-energy-distance")
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+def test_the_estimate_is_unbiased(shift):
+    def gap(x):
+        return 2 * (stats.norm.cdf(x) - stats.norm.cdf(x - shift)) ** 2
+
+    expected = integrate.quad(gap, -12, 12)[0]
+    pairs = normal(2000, 2, 6, 1)
+    drawn = torch.stack([energy_distance(x, y + shift) for x, y in pairs]).numpy()
+    assert abs(drawn.mean() - expected) < 4 * stats.sem(drawn)
+
+
+def test_gradients_pass_through_the_energy_distance():
+    y = normal(6, 2).requires_grad_()
+    x = normal(8, 2, seed=2)
+    assert torch.autograd.gradcheck(lambda y: energy_distance(x, y), y)
+
+
+# The bridge
+
+
+@pytest.mark.equation("eq-bridge")
+@examples
+@given(st.floats(-2, 2), st.floats(0.1, 5), st.floats(0.3, 8))
+def test_a_ramp_has_the_least_bridge(centre, gap, slope):
+    share = stats.norm.cdf(centre)  # the ramp slope · (z − centre), cut at 0 and at gap
+    expected = integrate.quad(stats.norm.pdf, centre, centre + gap / slope)[0]
+    seen = least_bridge(double(share), gap, double(slope))
+    assert float(seen) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.equation("eq-bridge")
+@pytest.mark.parametrize("width", [1, 3, 10])
+def test_no_map_of_that_slope_has_a_narrower_bridge(width):
+    z = normal(200_000, width)
+    maps = {"length": z.norm(dim=-1), "fold": z[:, 0].abs(), "wave": (3 * z[:, 0]).sin() / 3}
+    for g in maps.values():  # each of slope 1
+        low = float(g.quantile(0.4))
+        inside = ((g > low) & (g < low + 0.2)).double().mean()
+        share = (g <= low).double().mean()
+        least = least_bridge(share, 0.2, double(1.0))
+        assert inside > least - 4 * math.sqrt(least / len(z))
+
+
+# Noise on a curve
+
+
+@pytest.mark.equation("eq-noisy-image")
+def test_a_straight_line_with_noise_is_a_gaussian():
+    slope, shift = double([[1.0, -2.0]]), double([0.5, 1.0])
+    x = normal(6, 2)
+    seen = noisy_log_density(x, lambda z: shift + z @ slope, 0.09, 2001)
+    covariance = (slope.mT @ slope).numpy() + 0.09 * np.eye(2)
+    expected = stats.multivariate_normal(shift.numpy(), covariance).logpdf(x.numpy())
+    np.testing.assert_allclose(seen, expected, atol=1e-10)
+
+
+@pytest.mark.equation("eq-noisy-image")
+def test_a_curve_with_noise_against_scipys_quadrature():
+    x = double([[1.2, 0.9], [-1.0, 2.0]])
+
+    def integrand(z, point):
+        mean = spiral(double([[z]]))[0].numpy()
+        return stats.norm.pdf(point, mean, 0.5).prod() * stats.norm.pdf(z)
+
+    expected = [
+        integrate.quad(integrand, -8, 8, args=(p,), epsabs=1e-14, limit=200)[0] for p in x.numpy()
+    ]
+    seen = noisy_log_density(x, spiral, 0.25, 4001)
+    np.testing.assert_allclose(seen, np.log(expected), atol=1e-7)
+
+
+@pytest.mark.equation("eq-curve-limit")
+def test_without_noise_the_density_diverges_on_the_curve_at_the_known_rate():
+    z = double([[-0.5], [0.2], [1.0]])
+    limit = log_density_of_image(spiral, z, log_prior(z))
+    for deviation in (0.01, 0.001):
+        seen = noisy_log_density(spiral(z), spiral, deviation**2, 200_001)
+        scaled = seen + 0.5 * math.log(2 * math.pi * deviation**2)  # D − d = 1
+        np.testing.assert_allclose(scaled, limit, atol=5 * deviation**2)
+    solid = noisy_log_density(double([[0.0, 0.0]]), spiral, 0.01**2, 2001)
+    assert float(solid) < -1000  # off the curve
+
+
+@pytest.mark.equation("eq-curve-limit")
+def test_the_rate_counts_the_missing_dimensions():
+    z = double([[0.4]])
+    for dimension in (1, 2, 4):
+        direction = torch.ones(1, dimension, dtype=torch.float64)
+        limit = log_density_of_image(lambda z, v=direction: z @ v, z, log_prior(z))
+        seen = noisy_log_density(z @ direction, lambda z, v=direction: z @ v, 1e-6, 200_001)
+        scaled = seen + (dimension - 1) / 2 * math.log(2 * math.pi * 1e-6)
+        assert float(scaled) == pytest.approx(float(limit), abs=1e-5)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: collect(double([1, 2]), double([1.0])), r"must both be \(n,\), got"),
+        (lambda: collect(double([[1.0]]), double([[1.0]])), r"must both be \(n,\), got"),
+        (lambda: collect(double([1, 2]), double([0.5, 0.6])), "must sum to 1, got 1.1"),
+        (lambda: collect(double([1, 2]), double([1.5, -0.5])), "masses must be positive"),
+        (lambda: collect(double([1, math.nan]), double([0.5, 0.5])), "places must be finite"),
+        (lambda: quantile(random_law(2, 1), double(1.2)), r"level must lie in \[0, 1\]"),
+        (lambda: log_density_of_image(lambda z: z[:, :1], normal(3, 2), normal(3)), "D >= d, not"),
+        (lambda: log_density_of_image(lambda z: 0 * z, normal(3, 1), normal(3)), "stretch"),
+        (lambda: log_density_of_image(torch.exp, double(1.0), double(1.0)), "scalar"),
+        (lambda: ring(double([0.0, 0.0])), "length of z must be positive"),
+        (lambda: ring_radius_cdf(double([-1.0])), r"radius must lie in \[0, inf\]"),
+        (lambda: energy_distance(normal(3, 2), normal(3, 1)), "last axis of y must be 2"),
+        (lambda: energy_distance(normal(3, 2), normal(1, 2)), "two draws each"),
+        (lambda: energy_distance(normal(1, 2), normal(3, 2)), "two draws each"),
+        (lambda: energy_distance(normal(3), normal(3)), "two draws each"),
+        (lambda: least_bridge(double(1.1), 1.0, double(1.0)), r"share must lie in \[0, 1\]"),
+        (lambda: least_bridge(double(0.1), 1.0, double(-1.0)), "gap / slope must be positive"),
+        (lambda: noisy_log_density(normal(1, 2), spiral, 0.0, 9), "variance must be positive"),
+        (lambda: noisy_log_density(normal(1, 2), spiral, 1.0, 1), "num_nodes - 1 must be at least"),
+        (lambda: noisy_log_density(normal(1, 3), spiral, 1.0, 9), "last axis of mean must be 3"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_types_are_named():
+    with pytest.raises(TypeError, match=r"places must be a torch\.Tensor"):
+        collect([1.0], double([1.0]))
+    with pytest.raises(TypeError, match="x must be floating point"):
+        energy_distance(torch.zeros(2, 1, dtype=torch.int64), normal(2, 1))
+    with pytest.raises(TypeError, match="num_nodes - 1 must be a whole number"):
+        noisy_log_density(normal(1, 2), spiral, 1.0, 9.0)
