@@ -22,7 +22,7 @@ ALSO_OPENED = {  # a chapter's second room
     "marginal_likelihood": {"quadrature"},
     "gaussians": {"likelihoods"},
     "training": {"models"},
-    "evaluation": {"annealing"},
+    "evaluation": {"annealing", "hamiltonian"},
 }
 IGNORING = re.compile(r"nbval[-_](ignore|skip|raises|check)", re.IGNORECASE)
 MACHINE_PATHS = re.compile(r"/(home|root|tmp|Users)/|[A-Z]:\\")

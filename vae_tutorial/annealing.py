@@ -1,17 +1,17 @@
 """log p(x) by annealing: chains walk from a known start to the posterior, or from it back."""
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from vae_tutorial.arguments import require_count, require_event, require_finite, require_matrix
-from vae_tutorial.experiment import standard_normal
+from vae_tutorial.arguments import require_event, require_finite, require_matrix
+from vae_tutorial.hamiltonian import LogDensity, hamiltonian_step
 
-LogDensity = Callable[[Tensor], Tensor]  # z (chains, batch, latent) to (chains, batch), nats
-FIRST_STEP, TARGET, ROUNDS = 0.5, 0.8, 5  # of the pilot: step, acceptance, moves a temperature
+FIRST_STEP = 0.5  # of the pilot, in units of z
+TARGET = 0.8  # the acceptance that the pilot seeks
+ROUNDS = 5  # moves of the pilot at each temperature
 
 
 class Path(NamedTuple):
@@ -46,42 +46,6 @@ class Bracket(NamedTuple):
     upper: Tensor
 
 
-def leapfrog(
-    log_density: LogDensity, z: Tensor, momentum: Tensor, step_size: Tensor, num_leapfrog: int
-) -> tuple[Tensor, Tensor]:
-    """Half a kick, a drift, half a kick, num_leapfrog times: the new (z, momentum).
-
-    Preserves volume; undoes itself once the momentum is negated. z and momentum are
-    (chains, batch, latent), step_size (batch,) or (). Raises ValueError or TypeError
-    unless num_leapfrog ≥ 1. Source: Neal 2011, section 5.2.3.3. Book: eq-leapfrog.
-    """
-    require_count("num_leapfrog", num_leapfrog)
-    step_size = step_size[..., None]  # (batch, 1)
-    force = _gradient(log_density, z)  # (chains, batch, latent)
-    for _ in range(num_leapfrog):
-        momentum = momentum + 0.5 * step_size * force
-        z = z + step_size * momentum
-        force = _gradient(log_density, z)
-        momentum = momentum + 0.5 * step_size * force
-    return z, momentum
-
-
-@torch.no_grad()
-def hamiltonian_step(
-    log_density: LogDensity, z: Tensor, step_size: Tensor, num_leapfrog: int, generator: Generator
-) -> tuple[Tensor, Tensor]:
-    """Fresh momentum, `leapfrog` (raises as it), accept or stay: leaves the density invariant.
-
-    Returns z and the probability to accept (chains, batch). Source: Neal 2011, section 5.3.2.
-    """
-    momentum = standard_normal(tuple(z.shape), generator, like=z)
-    end, arrived = leapfrog(log_density, z, momentum, step_size, num_leapfrog)
-    log_ratio = log_density(end) - log_density(z) + 0.5 * (momentum**2 - arrived**2).sum(-1)
-    probability = log_ratio.nan_to_num(nan=-math.inf).clamp(max=0).exp()  # 0 where it diverged
-    uniform = torch.rand(probability.shape, generator=generator, dtype=torch.float64)
-    return end.where((uniform < probability)[..., None], z), probability
-
-
 def tune_step_sizes(path: Path, z: Tensor, num_leapfrog: int, generator: Generator) -> Tensor:
     """Step sizes (T + 1, batch) for `anneal`, by a pilot from z drawn at the path's start.
 
@@ -100,23 +64,30 @@ def tune_step_sizes(path: Path, z: Tensor, num_leapfrog: int, generator: Generat
 
 @torch.no_grad()
 def anneal(
-    path: Path, z: Tensor, step_sizes: Tensor, num_leapfrog: int, generator: Generator
+    path: Path,
+    z: Tensor,
+    step_sizes: Tensor,
+    num_leapfrog: int,
+    generator: Generator,
 ) -> Annealed:
-    """Move chains z (chains, batch, latent) along the path: E[exp(log_weight)] = p(x).
+    """Move chains z (chains, batch, latent) along the path, and weigh them.
 
-    This is from draws of the start; along path.reversed(), from exact posterior draws, it
-    is 1 / p(x). step_sizes (T + 1, batch), fixed beforehand, go with the temperatures. Raises
-    ValueError or TypeError. Source: Neal 2001, section 2. Book: eq-annealing-weight.
+    From draws of the start, E[exp(log_weight)] = p(x). Along path.reversed(),
+    from exact draws of the posterior, it is 1 / p(x). `step_sizes`, fixed
+    beforehand, (T + 1, batch), go with the temperatures. Raises ValueError or
+    TypeError on bad input.
+    Source: Neal 2001, section 2. Book: eq-annealing-weight.
     """
     levels = _checked_temperatures(path, z)
     require_event("step_sizes", step_sizes, z.shape[1])
     require_matrix("step_sizes", step_sizes, len(levels))
     log_weight, acceptance = z.new_zeros(z.shape[:2]), []
-    for now, then, step_size in zip(levels, levels[1:], step_sizes.to(z)[1:], strict=False):
+    for k in range(1, len(levels)):
         gain = path.log_end(z) - path.log_start(z)  # (chains, batch)
         require_finite("log_end(z) − log_start(z)", gain)
-        log_weight = log_weight + (then - now) * gain
-        z, moved = hamiltonian_step(path.log_density(then), z, step_size, num_leapfrog, generator)
+        log_weight = log_weight + (levels[k] - levels[k - 1]) * gain
+        density, step = path.log_density(levels[k]), step_sizes[k].to(z)
+        z, moved = hamiltonian_step(density, z, step, num_leapfrog, generator)
         acceptance.append(moved.mean(0))  # (batch,)
     return Annealed(log_weight, z, torch.stack(acceptance))
 
@@ -131,12 +102,6 @@ def bracket(forward: Tensor, reverse: Tensor) -> Bracket:
     require_event("reverse", reverse, forward.shape[-1])
     lower = forward.logsumexp(0) - math.log(len(forward))  # (batch,)
     return Bracket(lower, math.log(len(reverse)) - reverse.logsumexp(0))
-
-
-def _gradient(log_density: LogDensity, z: Tensor) -> Tensor:
-    with torch.enable_grad():
-        point = z.detach().requires_grad_()
-        return torch.autograd.grad(log_density(point).sum(), point)[0]
 
 
 def _checked_temperatures(path: Path, z: Tensor) -> list[float]:
