@@ -103,11 +103,11 @@ class GaussianPixels(nn.Module):
     def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all images x (batch, pixels) under each of n latents: (n, batch), nats."""
         require_event("x", x, decoded.shape[-1])
-        log_variance = self.variance(z).expand_as(decoded)  # (n, pixels)
+        log_variance = self.variance(z)  # broadcasts to (n, pixels)
         precision = (-log_variance).exp()
-        products = 2 * (precision * decoded) @ x.mT - precision @ x.square().mT  # (n, batch)
+        squares = precision.expand_as(decoded) @ x.square().mT  # (n, batch)
         alone = precision * decoded.square() + log_variance + LOG_TWO_PI  # (n, pixels)
-        return 0.5 * (products - alone.sum(-1, keepdim=True))  # (n, batch)
+        return (precision * decoded) @ x.mT - 0.5 * (squares + alone.sum(-1, keepdim=True))
 
     def mean(self, decoded: Tensor) -> Tensor:
         """E[x|z], which is what the decoder gave: (..., pixels)."""
