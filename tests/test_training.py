@@ -8,20 +8,18 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
+from vae_tutorial.adam import Moments, adam_scales, zero_moments
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import load_digits, minibatches
 from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.likelihoods import FixedVariance, GaussianPixels, SharedVariance
 from vae_tutorial.models import VAE, DiagonalEncoder, FullEncoder, network
 from vae_tutorial.training import (
-    Moments,
     average_bound,
-    bias_corrections,
     distortion,
     fit,
     make_step,
     negative_elbo,
-    zero_moments,
 )
 
 TRAIN = load_digits(torch.float64).train[:40]
@@ -38,7 +36,7 @@ def small(encoder=DiagonalEncoder, variance=None, seed=0):
 def ingredients(model, num_samples=1, count=1):
     parameters = {name: value.detach().clone() for name, value in model.named_parameters()}
     noise = standard_normal((num_samples, len(TRAIN), 2), generator(1))
-    return parameters, zero_moments(parameters), bias_corrections(count, TRAIN), TRAIN, noise
+    return parameters, zero_moments(parameters), adam_scales(count, 0.01, TRAIN), TRAIN, noise
 
 
 def flat(thing):
@@ -56,12 +54,12 @@ def flat(thing):
 def test_steps_are_those_of_torch_adam(encoder, objective, num_samples):
     model, oracle = small(encoder), small(encoder)
     optimiser = torch.optim.Adam(oracle.parameters(), lr=0.02)
-    step = make_step(model, objective, 0.02)
+    step = make_step(model, objective)
     parameters, moments, *_ = ingredients(model)
     for count in range(1, 13):
         noise = standard_normal((num_samples, len(TRAIN), 2), generator(count))
-        corrections = bias_corrections(count, TRAIN)
-        parameters, moments, bound = step(parameters, moments, corrections, TRAIN, noise)
+        scales = adam_scales(count, 0.02, TRAIN)
+        parameters, moments, bound = step(parameters, moments, scales, TRAIN, noise)
         optimiser.zero_grad()
         expected = oracle(TRAIN, noise)
         kl = expected.kl if objective is negative_elbo else 0.0
@@ -83,7 +81,7 @@ def test_a_step_is_pure():
     given = (parameters, moments, *rest)
     copies = [tensor.clone() for tensor in flat(given)]
     state = torch.get_rng_state()
-    step = make_step(model, negative_elbo, 0.01)
+    step = make_step(model, negative_elbo)
     first, second = step(*given), step(*given)
     assert all(torch.equal(a, b) for a, b in zip(flat(first), flat(second), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(flat(given), copies, strict=True))
@@ -95,36 +93,18 @@ def test_a_step_is_pure():
 
 def test_a_step_moves_every_parameter():
     given = ingredients(small())
-    updated = make_step(small(), negative_elbo, 0.01)(*given).parameters
+    updated = make_step(small(), negative_elbo)(*given).parameters
     assert updated.keys() == given[0].keys()
     assert not any(torch.equal(updated[name], given[0][name]) for name in updated)
 
 
 def test_a_step_can_be_captured_as_one_graph():
     model = small()
-    step = make_step(model, negative_elbo, 0.01)
+    step = make_step(model, negative_elbo)
     captured = torch.compile(step, backend="aot_eager", fullgraph=True)
     given = ingredients(model)
     for seen, expected in zip(flat(captured(*given)), flat(step(*given)), strict=True):
         torch.testing.assert_close(seen, expected)
-
-
-@pytest.mark.equation("eq-adam")
-def test_bias_corrections_make_the_first_average_the_gradient_itself():
-    corrections = bias_corrections(1, torch.zeros(1).double())
-    torch.testing.assert_close(corrections, torch.tensor([0.1, 0.001], dtype=torch.float64))
-    late = bias_corrections(1_000_000, torch.zeros(1).double())
-    torch.testing.assert_close(late, torch.ones(2).double())
-    with pytest.raises(ValueError, match="count must be at least 1"):
-        bias_corrections(0, torch.zeros(1))
-
-
-def test_moments_start_at_zero_and_apart():
-    moments = zero_moments({"a": torch.ones(2), "b": torch.ones(3, 1)})
-    assert isinstance(moments, Moments)
-    assert all(not tensor.any() for tensor in flat(moments))
-    assert moments.first["a"] is not moments.second["a"]
-    assert moments.first["b"].shape == (3, 1)
 
 
 @pytest.mark.equation("eq-objective", "eq-rate-distortion")

@@ -1,6 +1,6 @@
 """The digits: 1,797 scans of 8 by 8 pixels that come with scikit-learn: nothing is downloaded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import sklearn.datasets
@@ -9,6 +9,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from vae_tutorial.arguments import require_between, require_count, require_event
+from vae_tutorial.experiment import standard_normal
 
 GREY_STEP = 1 / 16  # pixels take 17 values, 0 to 16, here divided by 16
 
@@ -67,3 +68,12 @@ def minibatches(images: Tensor, batch_size: int, generator: torch.Generator) -> 
     order = torch.randperm(len(images), generator=generator)  # (n,)
     for start in range(0, len(images) - batch_size + 1, batch_size):
         yield images[order[start : start + batch_size].to(images.device)]  # (batch, pixels)
+
+
+def with_noise(
+    batches: Iterable[Tensor], latent: int, num_samples: int, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each batch (batch, pixels) with noise (K, batch, latent) from N(0, I), drawn in its turn."""
+    for batch in batches:
+        shape = (num_samples, len(batch), latent)
+        yield batch, standard_normal(shape, generator, like=batch)

@@ -1,7 +1,7 @@
 """The four maps as networks: μ(x), Σ(x) in an encoder, f(z) in a decoder, Λ(z) beside it: a VAE."""
 
 import math
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vae_tutorial import gaussians
 from vae_tutorial.arguments import require_event
 from vae_tutorial.bounds import Bound, evidence_lower_bound
+from vae_tutorial.networks import lower_triangle, network
 from vae_tutorial.reparameterization import draw_diagonal, draw_full
 
 
@@ -63,25 +64,24 @@ def log_aggregate(posterior: Posterior, z: Tensor) -> Tensor:
     return log_densities.logsumexp(-1) - math.log(len(posterior.mean))  # (m,)
 
 
-def network(sizes: list[int], generator: torch.Generator) -> nn.Sequential:
-    """Linear layers of the given widths with tanh between them, weights from `generator`."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # leaves the global generator alone
-        for parameter in (linear.weight, linear.bias):  # uniform on ±1/√inputs, as PyTorch's own
-            uniform = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.data.copy_((2 * uniform - 1) / inputs**0.5)
-        layers += [linear, nn.Tanh()]
-    return nn.Sequential(*layers[:-1])
-
-
 class DiagonalEncoder(nn.Module):
-    """x (batch, pixels) to a DiagonalPosterior, the last layer split in two. Book: vae7."""
+    """x (batch, pixels) to a DiagonalPosterior, the last layer split in two. Book: vae7.
 
-    def __init__(self, pixels: int, hidden: int, latent: int, generator: torch.Generator):
+    `hidden` is the width of the one hidden layer, or the widths of several.
+    """
+
+    def __init__(
+        self,
+        pixels: int,
+        hidden: int | Sequence[int],
+        latent: int,
+        generator: torch.Generator,
+        activation: type[nn.Module] = nn.Tanh,
+    ):
         super().__init__()
         self.width, self.latent = pixels, latent
-        self.network = network([pixels, hidden, 2 * latent], generator)
+        layers = [hidden] if isinstance(hidden, int) else hidden
+        self.network = network([pixels, *layers, 2 * latent], generator, activation)
 
     def forward(self, x: Tensor) -> DiagonalPosterior:
         require_event("x", x, self.width)
@@ -101,16 +101,6 @@ class FullEncoder(nn.Module):
         require_event("x", x, self.width)
         mean, entries = self.network(x).tensor_split([self.latent], dim=-1)
         return FullPosterior(mean, lower_triangle(entries, self.latent))
-
-
-def lower_triangle(entries: Tensor, width: int) -> Tensor:
-    """Fill (..., d, d) row by row from (..., d(d+1)/2), the diagonal made positive by exp."""
-    require_event("entries", entries, width * (width + 1) // 2)
-    rows, columns = torch.tril_indices(width, width)
-    position = torch.zeros(width, width, dtype=torch.long)
-    position[rows, columns] = torch.arange(len(rows))
-    square = entries[..., position]  # (..., d, d); its upper triangle is dropped
-    return square.tril(-1) + square.diagonal(dim1=-2, dim2=-1).exp().diag_embed()
 
 
 class VAE(nn.Module):

@@ -14,8 +14,8 @@ DIGIT_COLOURS = (  # Petroff 2021, chosen to stay apart for colour-blind readers
 )
 
 
-def image_rows(rows: dict[str, Tensor], side: int = 8) -> Figure:
-    """Rows of images, a label and (n, side²) pixels each; ink is dark, one grey map from 0 to 1."""
+def image_rows(rows: dict[str, Tensor], shape: tuple[int, int] = (8, 8)) -> Figure:
+    """Rows of images, a label and (n, height · width) pixels each; one grey map, dark ink."""
     columns = max(len(images) for images in rows.values())
     cell = min(0.6, 5.6 / columns)
     with styled(len(rows), columns, (6.4, len(rows) * (cell + 0.12))) as (figure, grid):
@@ -24,7 +24,7 @@ def image_rows(rows: dict[str, Tensor], side: int = 8) -> Figure:
                 axes.set_axis_off()
             for axes, image in zip(line, images, strict=False):
                 axes.imshow(
-                    image.reshape(side, side).numpy(force=True),
+                    image.reshape(shape).numpy(force=True),
                     cmap="gray_r",
                     vmin=0,
                     vmax=1,

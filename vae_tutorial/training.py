@@ -1,31 +1,21 @@
 """Training as one pure function of parameters, optimiser moments, batch and noise; and its loop."""
 
 import copy
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
+from vae_tutorial.adam import Moments, Tensors, adam, adam_scales, zero_moments
 from vae_tutorial.arguments import require_count, require_event
 from vae_tutorial.bounds import Bound
-from vae_tutorial.data import minibatches
+from vae_tutorial.data import minibatches, with_noise
 from vae_tutorial.experiment import standard_normal
+from vae_tutorial.processes import ALONE, Processes
 
-DECAY = (0.9, 0.999)  # how much of the old moments Adam keeps
-EPSILON = 1e-8
-
-Tensors = dict[str, Tensor]  # one entry a parameter, by its name in the model
 Objective = Callable[[Bound], Tensor]
-
-
-class Moments(NamedTuple):
-    """Adam's running averages of the gradient and of its square, shaped like the parameters."""
-
-    first: Tensors
-    second: Tensors
 
 
 class Update(NamedTuple):
@@ -34,6 +24,17 @@ class Update(NamedTuple):
     parameters: Tensors
     moments: Moments
     bound: Bound
+
+
+Step = Callable[[Tensors, Moments, Tensor, Tensor, Tensor], Update]
+
+
+class State(NamedTuple):
+    """Where training stands: the parameters, Adam's moments, and the number of steps so far."""
+
+    parameters: Tensors
+    moments: Moments
+    count: int
 
 
 class Epoch(NamedTuple):
@@ -62,48 +63,55 @@ def distortion(bound: Bound) -> Tensor:
     return -bound.log_likelihood.mean()
 
 
-def zero_moments(parameters: Tensors) -> Moments:
-    """Where both of Adam's averages start. Book: eq-adam."""
-    return Moments(*({n: torch.zeros_like(p) for n, p in parameters.items()} for _ in range(2)))
+def initial_state(model: nn.Module) -> State:
+    """The state before the first step: a copy of the model's parameters, and zero moments."""
+    parameters = {name: value.detach().clone() for name, value in model.named_parameters()}
+    return State(parameters, zero_moments(parameters), 0)
 
 
-def bias_corrections(count: int, like: Tensor) -> Tensor:
-    """What Adam's averages, begun at zero, are divided by at step `count` ≥ 1. Book: eq-adam."""
-    require_count("count", count)
-    return like.new_tensor([1 - decay**count for decay in DECAY])
+def make_step(model: nn.Module, objective: Objective, processes: Processes = ALONE) -> Step:
+    """The pure step(parameters, moments, scales, batch, noise) → Update.
 
-
-def make_step(
-    model: nn.Module, objective: Objective, learning_rate: float
-) -> Callable[[Tensors, Moments, Tensor, Tensor, Tensor], Update]:
-    """The pure step(parameters, moments, corrections, batch, noise) → Update.
-
-    It changes none of its arguments and draws no random number. Raises TypeError
-    unless `objective` is a function, ValueError unless the rate is positive.
-    Source: Kingma & Ba 2015, algorithm 1. Book: eq-adam.
+    It changes none of its arguments and draws no random number. With several processes, each
+    steps by the gradient averaged over all. Raises TypeError unless `objective` is a function.
+    Book: eq-objective, eq-adam.
     """
     if not callable(objective):
         raise TypeError(f"objective must be a function, got {objective!r}")
-    if not 0 < learning_rate < math.inf:
-        raise ValueError(f"learning_rate must be positive and finite, got {learning_rate}")
 
     def loss(parameters, batch, noise):
         bound = functional_call(model, parameters, (batch, noise))
         return objective(bound), bound
 
-    def step(parameters, moments, corrections, batch, noise):
+    def step(parameters, moments, scales, batch, noise):
         differentiate = grad_and_value(loss, has_aux=True)
         gradients, (_, bound) = differentiate(parameters, batch, noise)
-        updated, first, second = {}, {}, {}
-        for name, g in gradients.items():
-            m, v = moments.first[name], moments.second[name]
-            first[name] = m = DECAY[0] * m + (1 - DECAY[0]) * g
-            second[name] = v = DECAY[1] * v + (1 - DECAY[1]) * g.square()
-            shift = m / corrections[0] / ((v / corrections[1]).sqrt() + EPSILON)
-            updated[name] = parameters[name] - learning_rate * shift
-        return Update(updated, Moments(first, second), bound)
+        gradients = processes.average(gradients)
+        return Update(*adam(parameters, moments, gradients, scales), bound)
 
     return step
+
+
+def run_epoch(
+    step: Step, state: State, batches: Iterable[tuple[Tensor, Tensor]], learning_rate: float
+) -> tuple[State, Bound]:
+    """One step for each pair of a batch and its noise; the bound's terms are (steps,) means, nats.
+
+    Nothing in the loop waits for a number, so that a GPU is never idle. Raises ValueError, with
+    the number of the step, where the model refuses what it sees. Book: eq-objective.
+    """
+    parameters, moments, count = state
+    averages = []
+    for batch, noise in batches:
+        count += 1
+        scales = adam_scales(count, learning_rate, batch)
+        try:
+            parameters, moments, bound = step(parameters, moments, scales, batch, noise)
+        except ValueError as error:
+            raise ValueError(f"step {count}: {error}") from error
+        averages.append(torch.stack([term.mean() for term in bound]))  # (terms,)
+    means = type(bound)(*torch.stack(averages).unbind(-1))  # (steps,) each
+    return State(parameters, moments, count), means
 
 
 def fit(
@@ -123,20 +131,15 @@ def fit(
     """
     require_event("images", images)
     require_count("epochs", epochs)
-    step = make_step(model, objective, learning_rate)
-    parameters = {name: value.detach() for name, value in model.named_parameters()}
-    moments, history, count = zero_moments(parameters), [], 0
+    step = make_step(model, objective)
+    state, history = initial_state(model), []
     for epoch in range(1, epochs + 1):
-        averages = []
-        for batch in minibatches(images, batch_size, generator):
-            count += 1
-            noise = standard_normal((1, len(batch), model.encoder.latent), generator, like=batch)
-            corrections = bias_corrections(count, batch)
-            parameters, moments, bound = step(parameters, moments, corrections, batch, noise)
-            averages.append(torch.stack([term.mean() for term in bound]))  # (3,)
-        history.append(Epoch(epoch, *torch.stack(averages).double().mean(0).tolist()))
+        batches = minibatches(images, batch_size, generator)
+        pairs = with_noise(batches, model.encoder.latent, 1, generator)
+        state, means = run_epoch(step, state, pairs, learning_rate)
+        history.append(Epoch(epoch, *(term.double().mean().item() for term in means)))
     fitted = copy.deepcopy(model)
-    fitted.load_state_dict({**model.state_dict(), **parameters})
+    fitted.load_state_dict({**model.state_dict(), **state.parameters})
     return Fitted(fitted, history)
 
 

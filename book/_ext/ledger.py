@@ -6,12 +6,11 @@ them the source of every function that they name. Warnings are errors of a build
 
 from pathlib import Path
 
+import equations
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
-
-import equations
 
 TABLE = """## {title}
 

@@ -1,0 +1,145 @@
+"""Time the standard training job, or the standard evaluation job, for all contenders.
+
+Training: MNIST, 60,000 images, 468 steps of 128 an epoch in a fresh order, Adam
+at 1e-3, float32, a network of 784-400-(20, 20)-400-784 units with ReLU. All
+contenders start from the same weights and train on the same images, binarized
+once with a fixed seed before any clock runs. The last incomplete batch is left
+out. Where the losses agree (mean negative ELBO of an epoch, in nats an image),
+the jobs were the same.
+
+Evaluation: log p(x) of 20 test images by importance weighting, 5,000 samples an
+image, under the same weights, trained for three epochs. Each contender draws its
+own noise, anew each round.
+
+Every contender is a process of its own. All are started, each runs a first round
+by itself, compilation included; then they take turns, one at a time, in an order
+that rotates. Figures are medians over the rounds. Compare ratios from one run:
+absolute times vary with the machine. The peak is the fastest float32 matrix
+product seen with the same threads. Memory is the most that the process held.
+
+MNIST is read as by `python -m vae_tutorial`: from the folder mnist/ in --data, or else
+in VAE_TUTORIAL_DATA, or else in the cache.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+import machine
+import table
+from images import save_images
+from job import BATCH, initial_weights
+from processes import CONTENDERS, Entry, Process, chosen, interleave
+from vae_tutorial.provenance import provenance
+
+SAMPLES, QUICK_SAMPLES = 5000, 1000  # an image
+EPOCHS_BEFORE = 3  # of training, before an evaluation
+NOISE = 0.05  # of a core, kept busy by others: above it the machine is not quiet
+HERE = Path(__file__).resolve().parent
+CONTENDERS_PYTHON = HERE.parent / ".venv-benchmark" / "bin" / "python"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="benchmarks/run.py",
+        description=__doc__,
+        epilog="example: python benchmarks/run.py evaluation --only pythae,jax --rounds 3",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    option = parser.add_argument
+    option("job", choices=CONTENDERS, help="which of the two jobs")
+    option("--rounds", type=int, default=5, help="timed rounds, the first one apart (default: 5)")
+    option("--threads", type=int, default=2, help="cores, and threads, for each (default: 2)")
+    option("--only", metavar="NAMES", help="contenders, with commas between them (default: all)")
+    option("--data", type=Path, metavar="FOLDER", help="the folder that holds mnist/")
+    option("--contenders-python", type=Path, metavar="PATH", default=CONTENDERS_PYTHON,
+           help="of the contenders' environment (default: that of `make benchmark`)")  # fmt: skip
+    option("--output", type=Path, metavar="FILE", help="write all figures there, as JSON")
+    option("--quick", action="store_true", help="a few steps on synthetic images, as a trial")
+    return parser.parse_args()
+
+
+def main(arguments: argparse.Namespace, stack: ExitStack) -> None:
+    """Check what was asked for, start the contenders, let them take turns, print the table."""
+    job, folder = arguments.job, Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    entries = chosen(job, arguments.only)
+    if arguments.rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, got {arguments.rounds}")
+    samples = QUICK_SAMPLES if arguments.quick else SAMPLES
+    machine.restrict(arguments.threads)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)  # compile anew, as JAX does
+    if arguments.data:
+        os.environ["VAE_TUTORIAL_DATA"] = str(arguments.data)
+    busy = machine.busy_cores()
+    if busy > NOISE:
+        print(f"warning: the machine is not quiet, others keep {busy:.1f} of its cores busy")
+
+    def start(name: str, entry: Entry, job: str, images: Path, weights: Path) -> Process:
+        python = Path(sys.executable) if name == "ours" else arguments.contenders_python
+        if not python.exists():
+            raise FileNotFoundError(f"{name} needs the environment that `make benchmark` makes")
+        command = [python, HERE / entry.script, job, "--images", images, "--weights", weights]
+        command += ["--samples", str(samples), "--chunk", str(min(entry.chunk, samples))]
+        process = Process(name, command, folder / f"{name}-{job}.log")
+        stack.callback(process.kill)
+        return process
+
+    weights = folder / "initial.npz"
+    np.savez(weights, **initial_weights())
+    if job == "evaluation":
+        name = "jax" if arguments.contenders_python.exists() else "ours"
+        images = save_images("training", folder, arguments.quick)
+        trainer = start(name, CONTENDERS["training"][name], "training", images, weights)
+        weights = trained(trainer, folder)
+    images = save_images(job, folder, arguments.quick)
+    peaks = [machine.sgemm_peak()]
+    processes = [start(name, entry, job, images, weights) for name, entry in entries.items()]
+    timings = interleave(processes, arguments.rounds)
+    peaks.append(machine.sgemm_peak())
+    peak = max(max(seen.values()) for seen in peaks)
+    stamp = provenance() | {"threads": arguments.threads}
+    title = f"{stamp['hardware']}, --threads {arguments.threads}, peak {peak:.0f} GFLOP/s"
+    print(f"{title}; medians of {arguments.rounds} rounds")
+    count = len(np.load(images, mmap_mode="r"))
+    count = count // BATCH * BATCH if job == "training" else count * samples
+    table.print_table(job, timings, count, peak)
+    verdict = "a trial, too short to compare" if arguments.quick else table.agreement(job, timings)
+    print(verdict)
+    if arguments.output:
+        figures = {name: timing._asdict() for name, timing in timings.items()}
+        record = {"job": job, "quick": arguments.quick, "verdict": verdict, "provenance": stamp}
+        record |= {"busy_cores_before": busy, "sgemm_gflops": peaks, "contenders": figures}
+        write(arguments.output, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def trained(trainer: Process, folder: Path) -> Path:
+    """The file of the weights that a contender has after a few epochs of the training job."""
+    trainer.read()
+    for _ in range(EPOCHS_BEFORE):
+        trainer.ask("round")
+    path = folder / "trained.npz"
+    trainer.ask(f"save {path}")
+    trainer.end()
+    return path
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f"{path.name}.part")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    asked = parse()
+    try:
+        with ExitStack() as closing:
+            main(asked, closing)
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f"run.py: {error}")

@@ -1,0 +1,109 @@
+"""Images to train on: the embedded digits, MNIST, Fashion-MNIST, or a file of your own."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_tutorial.data import load_digits
+from vae_tutorial.idx import read_idx
+from vae_tutorial.published import FILES, SOURCES, cache_folder, download, kept
+
+__all__ = ["Images", "cache_folder", "download", "load"]
+
+WHITE = 255  # the largest value of a byte
+
+
+class Images(NamedTuple):
+    """Images (n, height · width), float32 in [0, 1]; labels (n,), int64 from 0, or None."""
+
+    name: str
+    train: Tensor
+    test: Tensor
+    train_labels: Tensor | None
+    test_labels: Tensor | None
+    height: int
+    width: int
+
+
+def load(name_or_path: str | Path) -> Images:
+    """`digits` (8 by 8), `mnist` or `fashion-mnist` (28 by 28), or the images in a file.
+
+    A file is a .npy array or IDX, plain or gzip, of shape (n, height, width), or (n, pixels) where
+    images are square: uint8, divided by 255, or floats in [0, 1]. Its last tenth, rounded down and
+    at least one image, is held out as the test set. Raises FileNotFoundError where a published set
+    is not in the cache folder, ValueError on an unknown name, a damaged or an unfit file.
+    Source: LeCun et al. 1998; Xiao et al. 2017.
+    """
+    if name_or_path == "digits":
+        digits = load_digits()
+        labels = digits.train_labels, digits.test_labels
+        return Images("digits", digits.train, digits.test, *labels, 8, 8)
+    if name_or_path in SOURCES:
+        return _load_published(name_or_path)
+    path = Path(name_or_path)
+    if not path.is_file():
+        names = ", ".join(["digits", *SOURCES])
+        raise ValueError(
+            f"no images {str(path)!r}: needed {names}, or the path of an existing file"
+        )
+    return _divide(_read_npy(path) if path.suffix == ".npy" else read_idx(path), path)
+
+
+def _load_published(name: str) -> Images:
+    arrays = []
+    for file in FILES:
+        arrays.append(kept(name, file))
+        if arrays[-1] is None:
+            raise FileNotFoundError(
+                f"{file}{SOURCES[name].ending} is not in {cache_folder() / name}: run `python -m"
+                f" vae_tutorial download {name}`, or set VAE_TUTORIAL_DATA to a folder with {name}/"
+            )
+    train, train_labels, test, test_labels = arrays  # images (n, 28, 28), labels (n,)
+    labels = (torch.from_numpy(given.astype(np.int64)) for given in (train_labels, test_labels))
+    return Images(name, _pixels(train, WHITE), _pixels(test, WHITE), *labels, *train.shape[1:])
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        try:
+            return np.lib.format.read_array(file, allow_pickle=False)
+        except ValueError as error:
+            raise ValueError(f"{path} is not a readable .npy array: {error}") from error
+
+
+def _divide(array: np.ndarray, path: Path) -> Images:
+    """Training images first, the last tenth to test on; ValueError unless they fit."""
+    shape = array.shape
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        raise ValueError(f"{path} holds {array.dtype}, needed uint8 or floating point")
+    if array.ndim not in (2, 3):
+        raise ValueError(f"{path} has shape {shape}, needed (n, height, width) or (n, pixels)")
+    if array.size == 0:
+        raise ValueError(f"{path} is empty, of shape {shape}")
+    if len(array) < 2:
+        raise ValueError(f"{path} holds 1 image, needed at least 2: one to train on, one to test")
+    height, width = shape[1:] if array.ndim == 3 else (math.isqrt(shape[1]),) * 2
+    if height * width != array[0].size:
+        raise ValueError(
+            f"{path} has {shape[1]} pixels an image, needed a perfect square, or shape"
+            " (n, height, width)"
+        )
+    white = WHITE if array.dtype == np.uint8 else 1
+    low, high = array.min(), array.max()  # NaN if any entry is
+    if not 0 <= low <= high <= white:
+        raise ValueError(
+            f"{path} holds floats from {low:g} to {high:g}, needed 0 to 1 and no NaN"
+            " (or uint8, 0 to 255)"
+        )
+    pixels, held_out = _pixels(array, white), max(1, len(array) // 10)
+    return Images(path.name, pixels[:-held_out], pixels[-held_out:], None, None, height, width)
+
+
+def _pixels(array: np.ndarray, white: int) -> Tensor:
+    """Flat images (n, pixels); in one pass, without a second copy or float64."""
+    flat = array.reshape(len(array), -1)
+    return torch.from_numpy(np.divide(flat, white, dtype=np.float32, order="C"))

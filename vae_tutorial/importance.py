@@ -1,0 +1,113 @@
+"""Importance weights at scale: training on them, and log p(x) of a test set from thousands."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_tutorial.arguments import require_count, require_event
+from vae_tutorial.bounds import Estimate, evidence_lower_bound, importance_weighted_bound
+from vae_tutorial.experiment import standard_normal
+from vae_tutorial.models import VAE, DiagonalPosterior, log_prior
+
+DRAWS_AT_ONCE = 1000  # memory is bounded by these; more do not run faster
+
+
+class ImportanceBound(NamedTuple):
+    """A Bound and the importance-weighted bound from the same K draws: (batch,), in nats."""
+
+    elbo: Tensor
+    log_likelihood: Tensor
+    kl: Tensor
+    importance_bound: Tensor
+
+
+class ImportanceWeighted(VAE):
+    """A VAE, same parameters and same names, that also reports the log of its average weight."""
+
+    def forward(self, x: Tensor, noise: Tensor) -> ImportanceBound:
+        """x (batch, pixels), noise (K, batch, latent) to an ImportanceBound of (batch,)."""
+        posterior, z, log_likelihood = self._encode_draw_score(x, noise)
+        bound = evidence_lower_bound(log_likelihood, posterior.kl_to_prior())
+        log_weight = log_likelihood + log_prior(z) - posterior.log_density(z)  # (K, batch)
+        return ImportanceBound(*bound, importance_weighted_bound(log_weight))
+
+
+def negative_importance_bound(bound: ImportanceBound) -> Tensor:
+    """What an importance-weighted autoencoder minimises, (). Source: Burda et al. 2016, eq. 8."""
+    return -bound.importance_bound.mean()
+
+
+class Sums(NamedTuple):
+    """What a chunk of log-weights adds up to: the largest, and Σw and Σw² in units of it."""
+
+    largest: Tensor
+    first: Tensor
+    second: Tensor
+
+
+def make_weigh(model: VAE) -> Callable[[Tensor, Tensor, Tensor, Tensor], Sums]:
+    """The pure weigh(x, mean, log_variance, noise) → Sums, for one image (1, pixels).
+
+    mean and log_variance are q(z|x)'s, (1, latent); noise is (draws, 1, latent). The decoder
+    sees all draws as one batch, and the image is scored against all of them by one product.
+    """
+
+    def weigh(x, mean, log_variance, noise):
+        posterior = DiagonalPosterior(mean, log_variance)
+        z = posterior.draw(noise)  # (draws, 1, latent)
+        ratio = (log_prior(z) - posterior.log_density(z)).squeeze(-1)  # (draws,)
+        z = z.squeeze(1)  # (draws, latent)
+        table = model.pixels.log_likelihood_table(x, model.decoder(z), z)  # (draws, 1)
+        log_weight = table.squeeze(-1) + ratio  # (draws,)
+        largest = log_weight.max()  # ()
+        weight = (log_weight - largest).exp()
+        return Sums(largest, weight.sum(), weight.square().sum())
+
+    return weigh
+
+
+@torch.no_grad()
+def estimate_log_likelihood(
+    model: VAE,
+    images: Tensor,
+    num_samples: int,
+    generator: torch.Generator,
+    weigh: Callable[[Tensor, Tensor, Tensor, Tensor], Sums] | None = None,
+) -> Estimate:
+    """log p(x) of each image (n, pixels) from K importance samples: an Estimate of (n,), in nats.
+
+    The estimate is biased low, by about half its squared standard error, which is that of the
+    average weight by the delta method. Memory does not grow with K. `weigh` may be a compiled
+    `make_weigh(model)`. Raises ValueError or TypeError on bad input.
+    Source: Burda et al. 2016, section 5. Book: eq-streaming-weights.
+    """
+    require_event("images", images, model.encoder.width)
+    require_count("num_samples", num_samples)
+    weigh = weigh or make_weigh(model)
+    mean, log_variance = model.encoder(images)  # (n, latent) each, encoded once
+    values = []
+    for row in range(len(images)):
+        mine = slice(row, row + 1)
+        sums = []
+        for drawn in range(0, num_samples, DRAWS_AT_ONCE):
+            shape = (min(DRAWS_AT_ONCE, num_samples - drawn), 1, mean.shape[-1])
+            noise = standard_normal(shape, generator, like=images)
+            sums.append(weigh(images[mine], mean[mine], log_variance[mine], noise))
+        values.append(combine(sums, num_samples))
+    return Estimate(*torch.stack(values).unbind(-1))
+
+
+def combine(sums: list[Sums], num_samples: int) -> Tensor:
+    """log of the mean of K weights, and its standard error, from sums over chunks: (2,), nats.
+
+    Book: eq-streaming-weights.
+    """
+    largest, first, second = (torch.stack(part).double() for part in zip(*sums, strict=True))
+    scale = (largest - largest.max()).exp()  # (chunks,)
+    total, squares = (first * scale).sum(), (second * scale.square()).sum()
+    mean = largest.max() + total.log() - math.log(num_samples)
+    spread = (squares / total.square() - 1 / num_samples).clamp(min=0).sqrt()
+    return torch.stack([mean, spread])

@@ -1,0 +1,82 @@
+"""The explained step at full speed: overwritten in place, compiled as one graph, fed by index."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch._dynamo.exc import BackendCompilerFailed
+
+from vae_tutorial.data import binarize, minibatches, with_noise
+from vae_tutorial.processes import ALONE, Processes
+from vae_tutorial.training import Step, Update
+
+
+def in_place(step: Step) -> Step:
+    """The same step, but the parameters and moments it is given are overwritten with the new.
+
+    A step that returns new tensors asks the allocator for three times the parameters' memory and
+    writes it once more; compiled, this one updates each entry where it lies. Book: eq-adam.
+    """
+
+    def overwrite(parameters, moments, scales, batch, noise):
+        update = step(parameters, moments, scales, batch, noise)
+        for old, new in (
+            (parameters, update.parameters),
+            (moments.first, update.moments.first),
+            (moments.second, update.moments.second),
+        ):
+            for name, value in new.items():
+                old[name].copy_(value)
+        return Update(parameters, moments, update.bound)
+
+    return overwrite
+
+
+def compiled(function: Callable, report: Callable[[str], None] = print) -> Callable:
+    """`function` compiled as one graph at its first call, about ten seconds, then cached on disk.
+
+    Where no compiler is found it runs as it is, and `report` gets one line saying so.
+    Source: Ansel et al. 2024.
+    """
+    fast = torch.compile(function, fullgraph=True)
+    chosen = None
+
+    def run(*arguments):
+        nonlocal chosen
+        if chosen is None:
+            try:
+                result = fast(*arguments)
+            except BackendCompilerFailed as error:
+                reason = str(error).strip().splitlines()[0]
+                report(f"not compiled, so several times slower: {reason}")
+                chosen = function
+            else:
+                chosen = fast
+                return result
+        return chosen(*arguments)
+
+    return run
+
+
+def batches(
+    images: Tensor,
+    *,
+    batch_size: int,
+    latent: int,
+    num_samples: int,
+    generator: torch.Generator,
+    binary: bool,
+    processes: Processes = ALONE,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch of (batch, pixels) with its noise (K, batch, latent): this process's rows of both.
+
+    Every process draws the same order and the same noise, then takes its rows: together they see
+    what one process would see. With `binary`, grey pixels are drawn anew as 0 or 1 each time.
+    Raises ValueError unless the batch divides among the processes, or as `minibatches` does.
+    """
+    rows = processes.rows(batch_size)
+    whole = minibatches(images, batch_size, generator)
+    if binary:
+        whole = (binarize(batch, generator) for batch in whole)
+    for batch, noise in with_noise(whole, latent, num_samples, generator):
+        yield batch[rows], noise[:, rows]
