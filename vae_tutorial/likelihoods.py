@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vae_tutorial.arguments import require_between, require_count, require_event, require_positive
 from vae_tutorial.experiment import standard_normal
 from vae_tutorial.gaussians import LOG_TWO_PI, log_normal
+from vae_tutorial.softplus import softplus_sum
 
 
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
@@ -74,10 +75,7 @@ class PixelVariance(nn.Module):
 
 
 class InputVariance(nn.Module):
-    """Λ(z) = diag(σ₁²(z), …): a network from z to one variance a pixel, never below `floor`.
-
-    Raises ValueError unless the floor is finite and positive. Book: vae7.
-    """
+    """Λ(z) = diag(σ₁²(z), …), a network's, never below `floor`; ValueError. Book: vae7."""
 
     def __init__(self, network: nn.Module, floor: float):
         super().__init__()
@@ -131,7 +129,7 @@ class BernoulliPixels(nn.Module):
         """log p(x|z) of all binary x (batch, pixels) under each of n latents: (n, batch), nats."""
         _require_binary(x)
         require_event("decoded", decoded, x.shape[-1])
-        return decoded @ x.mT - nn.functional.softplus(decoded).sum(-1, keepdim=True)
+        return decoded @ x.mT - softplus_sum(decoded).unsqueeze(-1)  # (n, batch)
 
     def mean(self, decoded: Tensor) -> Tensor:
         """E[x|z], the probability that each pixel is 1: (..., pixels)."""

@@ -72,9 +72,8 @@ def initial_state(model: nn.Module) -> State:
 def make_step(model: nn.Module, objective: Objective, processes: Processes = ALONE) -> Step:
     """The pure step(parameters, moments, scales, batch, noise) → Update.
 
-    It changes none of its arguments and draws no random number. With several processes, each
-    steps by the gradient averaged over all. Raises TypeError unless `objective` is a function.
-    Book: eq-objective, eq-adam.
+    It changes none of its arguments and draws no random number. Several processes step by the
+    average of their gradients. Raises TypeError unless `objective` is a function. Book: eq-adam.
     """
     if not callable(objective):
         raise TypeError(f"objective must be a function, got {objective!r}")
@@ -97,8 +96,7 @@ def run_epoch(
 ) -> tuple[State, Bound]:
     """One step for each pair of a batch and its noise; the bound's terms are (steps,) means, nats.
 
-    Nothing in the loop waits for a number, so that a GPU is never idle. Raises ValueError, with
-    the number of the step, where the model refuses what it sees. Book: eq-objective.
+    It waits for no number. Raises ValueError, with the step's, where the model refuses its input.
     """
     parameters, moments, count = state
     averages = []
