@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 HTML := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebooks weights lint other-processor constraints clean
+.PHONY: help book test notebooks weights lint other-processor benchmark constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -38,6 +38,15 @@ lint: $(INSTALLED)  ## ruff (code and notebooks) and the layers contract
 
 other-processor: $(INSTALLED)  ## the notebooks again, on the oldest instruction set
 	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest --numprocesses auto --dist loadfile book
+
+.venv-benchmark/.installed: benchmarks/requirements.txt
+	$(PYTHON) -m venv .venv-benchmark
+	.venv-benchmark/bin/python -m pip install --requirement benchmarks/requirements.txt
+	@touch $@
+
+benchmark: $(INSTALLED) .venv-benchmark/.installed  ## time the standard jobs against other implementations; needs MNIST and a quiet machine
+	$(BIN)/python benchmarks/run.py training
+	$(BIN)/python benchmarks/run.py evaluation
 
 constraints:  ## resolve requirements.txt afresh and pin the result in constraints.txt
 	$(PYTHON) -m venv --clear .venv

@@ -25,7 +25,7 @@ def save_images(job: str, folder: Path, quick: bool) -> Path:
         grey = shapes[torch.randint(10, (QUICK_STEPS * BATCH,), generator=random)]
     else:
         images = datasets.load("mnist")
-        grey = images.train if job == "training" else images.test
+        grey = images.test if job == "evaluation" else images.train
     if job == "evaluation":
         grey = grey[: QUICK_EVALUATED if quick else EVALUATED]
     np.save(path := folder / f"{job}.npy", binarize(grey, random).to(torch.uint8).numpy())

@@ -28,6 +28,13 @@ CONTENDERS = {
         "jax": Entry("jax_plain.py", chunk=1000),
         "ours": Entry("ours.py", chunk=1000),
     },
+    "ideas": dict.fromkeys(
+        (
+            *("example", "one-tensor", "logits", "fused-adam", "nothing-read"),
+            *("pure-step", "compiled", "in-place", "denormals-kept"),
+        ),
+        Entry("ideas.py"),
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Time the standard training job, or the standard evaluation job, for all contenders.
+"""Time the standard training or evaluation job for all contenders, or one idea after another.
 
 Training: MNIST, 60,000 images, 468 steps of 128 an epoch in a fresh order, Adam
 at 1e-3, float32, a network of 784-400-(20, 20)-400-784 units with ReLU. All
@@ -10,6 +10,9 @@ the jobs were the same.
 Evaluation: log p(x) of 20 test images by importance weighting, 5,000 samples an
 image, under the same weights, trained for three epochs. Each contender draws its
 own noise, anew each round.
+
+Ideas: the training job by a loop that changes one habit at a time, from PyTorch's example to
+the engine of the book.
 
 Every contender is a process of its own. All are started, each runs a first round
 by itself, compilation included; then they take turns, one at a time, in an order
@@ -53,7 +56,7 @@ def parse() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     option = parser.add_argument
-    option("job", choices=CONTENDERS, help="which of the two jobs")
+    option("job", choices=CONTENDERS, help="which job")
     option("--rounds", type=int, default=5, help="timed rounds, the first one apart (default: 5)")
     option("--threads", type=int, default=2, help="cores, and threads, for each (default: 2)")
     option("--only", metavar="NAMES", help="contenders, with commas between them (default: all)")
@@ -81,7 +84,8 @@ def main(arguments: argparse.Namespace, stack: ExitStack) -> None:
         print(f"warning: the machine is not quiet, others keep {busy:.1f} of its cores busy")
 
     def start(name: str, entry: Entry, job: str, images: Path, weights: Path) -> Process:
-        python = Path(sys.executable) if name == "ours" else arguments.contenders_python
+        mine = entry.script in ("ours.py", "ideas.py")
+        python = Path(sys.executable) if mine else arguments.contenders_python
         if not python.exists():
             raise FileNotFoundError(f"{name} needs the environment that `make benchmark` makes")
         command = [python, HERE / entry.script, job, "--images", images, "--weights", weights]
@@ -99,7 +103,10 @@ def main(arguments: argparse.Namespace, stack: ExitStack) -> None:
         weights = trained(trainer, folder)
     images = save_images(job, folder, arguments.quick)
     peaks = [machine.sgemm_peak()]
-    processes = [start(name, entry, job, images, weights) for name, entry in entries.items()]
+    processes = [
+        start(name, entry, name if job == "ideas" else job, images, weights)
+        for name, entry in entries.items()
+    ]
     timings = interleave(processes, arguments.rounds)
     peaks.append(machine.sgemm_peak())
     peak = max(max(seen.values()) for seen in peaks)
@@ -107,7 +114,7 @@ def main(arguments: argparse.Namespace, stack: ExitStack) -> None:
     title = f"{stamp['hardware']}, --threads {arguments.threads}, peak {peak:.0f} GFLOP/s"
     print(f"{title}; medians of {arguments.rounds} rounds")
     count = len(np.load(images, mmap_mode="r"))
-    count = count // BATCH * BATCH if job == "training" else count * samples
+    count = count * samples if job == "evaluation" else count // BATCH * BATCH
     table.print_table(job, timings, count, peak)
     verdict = "a trial, too short to compare" if arguments.quick else table.agreement(job, timings)
     print(verdict)

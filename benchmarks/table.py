@@ -5,21 +5,31 @@ import statistics
 
 from job import FLOP_A_SAMPLE, FLOP_AN_IMAGE
 from processes import Timing
-from protocol import RESULT
+from protocol import LOSS, RESULT
 
 NATS_APART = 1.0  # of training losses: seeds alone spread them by a few tenths
 ERRORS_APART = 4  # standard errors, of estimates of the same number
-WORK = {"training": FLOP_AN_IMAGE, "evaluation": FLOP_A_SAMPLE}  # FLOP, of an image or a sample
-REFERENCES = {"training": ["jax"], "evaluation": ["pythae", "jax"]}
+WORK = {
+    "training": FLOP_AN_IMAGE,
+    "ideas": FLOP_AN_IMAGE,
+    "evaluation": FLOP_A_SAMPLE,
+}  # FLOP, of an image or a sample
+REFERENCES = {
+    "training": ["jax", "pytorch", "pythae"],
+    "evaluation": ["pythae", "jax"],
+    "ideas": ["example"],
+}
+EPOCH = ("s/epoch", "first epoch, s", "negative ELBO, nats")
 HEADS = {
-    "training": ("s/epoch", "first epoch, s", "negative ELBO, nats"),
+    "training": EPOCH,
+    "ideas": EPOCH,
     "evaluation": ("µs/sample", "first round, s", "log p(x), nats"),
 }
 
 
 def nats(timing: Timing, job: str) -> list[float]:
     """The mean of each round, the first one included: epochs in order, or repeated estimates."""
-    return [seen[RESULT[job]] for seen in (timing.first, *timing.rounds)]
+    return [seen[RESULT.get(job, LOSS)] for seen in (timing.first, *timing.rounds)]
 
 
 def median(timing: Timing) -> float:
@@ -61,7 +71,7 @@ def print_table(job: str, timings: dict[str, Timing], count: int, peak: float) -
 
 def agreement(job: str, timings: dict[str, Timing]) -> str:
     """Whether the nats say that all did the same job."""
-    if job == "training":
+    if job != "evaluation":
         seen, allowed = [nats(timing, job)[-1] for timing in timings.values()], NATS_APART
         where = f"the losses of epoch {len(nats(next(iter(timings.values())), job))}"
     else:
@@ -75,7 +85,7 @@ def agreement(job: str, timings: dict[str, Timing]) -> str:
 
 def _costs(job: str, timing: Timing, count: int) -> list[str]:
     seconds = [seen["seconds"] for seen in timing.rounds]
-    scale, digits = (1, 2) if job == "training" else (1e6 / count, 1)
+    scale, digits = (1, 2) if job != "evaluation" else (1e6 / count, 1)
     middle, low, high = (
         f"{scale * value:.{digits}f}" for value in (median(timing), min(seconds), max(seconds))
     )
@@ -89,6 +99,6 @@ def _ratio(timings: dict[str, Timing], name: str, reference: str) -> str:
 
 
 def _result(job: str, timing: Timing) -> str:
-    if job == "training":
+    if job != "evaluation":
         return f"{nats(timing, job)[-1]:.2f}"
     return "{:.2f} ± {:.2f}".format(*estimate(timing))

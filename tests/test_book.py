@@ -21,8 +21,9 @@ COMMONS = {"arguments", "experiment", "data", "plotting", "pictures", "pretraine
 ALSO_OPENED = {  # a chapter's second room
     "marginal_likelihood": {"quadrature"},
     "gaussians": {"likelihoods"},
-    "training": {"models"},
+    "training": {"models", "networks", "adam"},
     "evaluation": {"annealing", "hamiltonian"},
+    "scaling": {"importance", "processes", "runs", "checkpoints", "settings", "datasets"},
 }
 IGNORING = re.compile(r"nbval[-_](ignore|skip|raises|check)", re.IGNORECASE)
 MACHINE_PATHS = re.compile(r"/(home|root|tmp|Users)/|[A-Z]:\\")

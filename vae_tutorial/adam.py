@@ -41,7 +41,7 @@ def adam_scales(count: int, learning_rate: float, like: Tensor) -> Tensor:
 def adam(
     parameters: Tensors, moments: Moments, gradients: Tensors, scales: Tensor
 ) -> tuple[Tensors, Moments]:
-    """One step against the gradients: new parameters and new moments, the old left alone.
+    """One step against the gradients: new parameters, new moments, the old left alone.
 
     Source: Kingma & Ba 2015, algorithm 1. Book: eq-adam.
     """

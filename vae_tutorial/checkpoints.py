@@ -1,9 +1,10 @@
 """Files that survive: written whole or not at all, and read with suspicion."""
 
+import hashlib
 import io
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -18,6 +19,7 @@ from vae_tutorial.arguments import require_finite
 from vae_tutorial.training import State
 
 FORMAT = "vae_tutorial checkpoint 1"
+DIGEST = hashlib.sha256().digest_size  # bytes at the end of a checkpoint, over all before them
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -38,6 +40,13 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
+    """Remove the temporary files of these names that writers left when they were killed."""
+    for name in names:
+        for path in folder.glob(f".{name}.*"):
+            path.unlink(missing_ok=True)
+
+
 def save_checkpoint(path: Path, state: State, generator: torch.Generator, notes: str) -> None:
     """Keep all that the next epoch depends on, and `notes`, a text; raises OSError."""
     content = {
@@ -51,7 +60,8 @@ def save_checkpoint(path: Path, state: State, generator: torch.Generator, notes:
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_whole(path, buffer.getvalue())
+    kept = buffer.getvalue()
+    write_whole(path, kept + hashlib.sha256(kept).digest())
 
 
 def load_checkpoint(path: Path, start: State, generator: torch.Generator) -> tuple[State, str]:
@@ -59,11 +69,15 @@ def load_checkpoint(path: Path, start: State, generator: torch.Generator) -> tup
 
     `start` is a fresh state of the same model, on the device wanted: names, shapes and types must
     be its own. Nothing in the file is executed. Raises ValueError on a file that is truncated,
-    foreign, poisoned, made for another model, or not finite.
+    changed, foreign, poisoned, made for another model, or not finite; OSError if it cannot be read.
     """
     device = next(iter(start.parameters.values())).device
+    stored = path.read_bytes()
+    kept, digest = stored[:-DIGEST], stored[-DIGEST:]
+    if hashlib.sha256(kept).digest() != digest:  # torch.load alone takes most flipped bits as given
+        raise ValueError(f"{path} is no checkpoint, or a damaged one")
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = torch.load(io.BytesIO(kept), map_location=device, weights_only=True)
     except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError, BadZipFile) as error:
         raise ValueError(f"{path} is no checkpoint, or a damaged one") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -109,7 +123,8 @@ def require_like(name: str, seen: object, needed: Mapping[str, Tensor]) -> None:
     if not isinstance(seen, dict) or not all(isinstance(v, Tensor) for v in seen.values()):
         raise ValueError(f"{name}: needed tensors by name, got {type(seen).__name__}")
     kinds = [{n: (*v.shape, v.dtype) for n, v in table.items()} for table in (seen, needed)]
-    odd = sorted(n for n in kinds[0].keys() | kinds[1].keys() if kinds[0].get(n) != kinds[1].get(n))
+    names = sorted(kinds[0].keys() | kinds[1].keys(), key=str)
+    odd = [n for n in names if kinds[0].get(n) != kinds[1].get(n)]
     if odd:
         shown = ", ".join(f"{n} is {kinds[0].get(n)}, not {kinds[1].get(n)}" for n in odd[:3])
         raise ValueError(f"{name} does not fit this architecture: {shown}")

@@ -1,9 +1,9 @@
 """The command line's words: four commands, their options, and one-line errors."""
 
 import argparse
-import math
 from pathlib import Path
 
+from vae_tutorial.options import Parser, picture, positive, seed, variance, whole
 from vae_tutorial.settings import ACTIVATIONS, Settings
 
 DEFAULT = Settings()
@@ -35,50 +35,6 @@ SAMPLE = "Draw z from the prior and save the mean images f(z), ten a row."
 DOWNLOAD = """\
 Fetch MNIST or Fashion-MNIST into the folder VAE_TUTORIAL_DATA, or else ~/.cache/vae-tutorial. Every
 file is checked by its SHA-256 before it is kept."""
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors take one line."""
-
-    def error(self, message: str) -> None:
-        self.exit(2, f"{self.prog}: {message} (--help explains)\n")
-
-
-def whole(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"needed a whole number of at least 1, got {text!r}")
-    return int(text)
-
-
-def seed(text: str) -> int:
-    """A whole number that seeds a generator."""
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"needed a whole number from 0 to 2^63 - 1, got {text!r}")
-    return int(text)
-
-
-def positive(text: str) -> float:
-    """A finite number above zero."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"needed a positive, finite number, got {text!r}")
-    return value
-
-
-def variance(text: str) -> float | None:
-    """`learned`, or a positive number."""
-    return None if text == "learned" else positive(text)
-
-
-def picture(text: str) -> Path:
-    """A path that ends in .png, .pdf or .svg."""
-    if Path(text).suffix not in (".png", ".pdf", ".svg"):
-        raise argparse.ArgumentTypeError(f"needed a name in .png, .pdf or .svg, got {text!r}")
-    return Path(text)
 
 
 def parser() -> Parser:
@@ -208,6 +164,11 @@ def add_train(commands: argparse._SubParsersAction) -> None:
         help="in the last epoch, reached geometrically (as the first)",
     )
     add("--seed", type=seed, default=DEFAULT.seed, help="of weights, order and draws (%(default)s)")
+    add(
+        "--start-from",
+        metavar="RUN",
+        help="begin with the weights of another run of the same maps (weights from the seed)",
+    )
     machine = train.add_argument_group("machine")
     machine.add_argument("--output", type=Path, required=True, help="the folder of the run")
     machine.add_argument("--device", default="cpu", help="cpu, or cuda (%(default)s)")

@@ -16,7 +16,7 @@ from vae_tutorial.processes import joined
 from vae_tutorial.provenance import provenance
 from vae_tutorial.records import validate
 from vae_tutorial.scaling import compiled, in_place
-from vae_tutorial.settings import Settings, build, prepare
+from vae_tutorial.settings import Settings, build, load_settings, prepare
 
 ACTIVE = 0.01  # variance over images of a latent's posterior mean: Burda et al. 2016, section 5.2
 AT_ONCE = 100  # images between two moves of the progress bar
@@ -43,9 +43,6 @@ def train(options: argparse.Namespace) -> int:
     images = datasets.load(settings.data)
     with joined(where) as processes, Interrupts() as interrupts:
         report = say if processes.rank == 0 else lambda line: None
-        if processes.rank == 0:
-            folder.mkdir(parents=True, exist_ok=True)
-            runs.require_writable(folder)
         if where.type == "cuda":
             where = torch.device("cuda", processes.rank % torch.cuda.device_count())
         history = runs.train(
@@ -69,7 +66,7 @@ def train(options: argparse.Namespace) -> int:
 
 def load(folder: Path) -> tuple[Settings, VAE, Tensor]:
     """The settings of a run, its trained model, and its held-out images as the model takes them."""
-    settings = runs.load_settings(folder)
+    settings = load_settings(folder)
     held_out = prepare(settings, datasets.load(settings.data))[1]
     model = build(settings, held_out.shape[-1])
     load_weights(folder / "weights.safetensors", model)

@@ -88,26 +88,25 @@ def estimate_log_likelihood(
     require_count("num_samples", num_samples)
     weigh = weigh or make_weigh(model)
     mean, log_variance = model.encoder(images)  # (n, latent) each, encoded once
-    values = []
+    chunks = math.ceil(num_samples / DRAWS_AT_ONCE)
+    sums = images.new_empty(len(images), chunks, 3)
     for row in range(len(images)):
         mine = slice(row, row + 1)
-        sums = []
-        for drawn in range(0, num_samples, DRAWS_AT_ONCE):
-            shape = (min(DRAWS_AT_ONCE, num_samples - drawn), 1, mean.shape[-1])
-            noise = standard_normal(shape, generator, like=images)
-            sums.append(weigh(images[mine], mean[mine], log_variance[mine], noise))
-        values.append(combine(sums, num_samples))
-    return Estimate(*torch.stack(values).unbind(-1))
+        for chunk in range(chunks):
+            draws = min(DRAWS_AT_ONCE, num_samples - chunk * DRAWS_AT_ONCE)
+            noise = standard_normal((draws, 1, mean.shape[-1]), generator, like=images)
+            seen = weigh(images[mine], mean[mine], log_variance[mine], noise)
+            sums[row, chunk] = torch.stack(seen)  # (3,)
+    return combine(Sums(*sums.double().unbind(-1)), num_samples)
 
 
-def combine(sums: list[Sums], num_samples: int) -> Tensor:
-    """log of the mean of K weights, and its standard error, from sums over chunks: (2,), nats.
+def combine(sums: Sums, num_samples: int) -> Estimate:
+    """log of the mean of K weights, and its standard error, from sums (n, chunks): (n,), nats.
 
     Book: eq-streaming-weights.
     """
-    largest, first, second = (torch.stack(part).double() for part in zip(*sums, strict=True))
-    scale = (largest - largest.max()).exp()  # (chunks,)
-    total, squares = (first * scale).sum(), (second * scale.square()).sum()
-    mean = largest.max() + total.log() - math.log(num_samples)
-    spread = (squares / total.square() - 1 / num_samples).clamp(min=0).sqrt()
-    return torch.stack([mean, spread])
+    largest = sums.largest.max(-1).values  # (n,)
+    scale = (sums.largest - largest.unsqueeze(-1)).exp()  # (n, chunks)
+    total, squares = (sums.first * scale).sum(-1), (sums.second * scale.square()).sum(-1)  # (n,)
+    error = (squares / total.square() - 1 / num_samples).clamp(min=0).sqrt()
+    return Estimate(largest + total.log() - math.log(num_samples), error)

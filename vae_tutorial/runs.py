@@ -8,14 +8,20 @@ from pathlib import Path
 import torch
 
 from vae_tutorial import experiment
-from vae_tutorial.checkpoints import load_checkpoint, save_checkpoint, save_weights, write_whole
+from vae_tutorial.checkpoints import (
+    load_checkpoint,
+    load_weights,
+    remove_leftovers,
+    save_checkpoint,
+    save_weights,
+    write_whole,
+)
 from vae_tutorial.datasets import Images
 from vae_tutorial.importance import negative_importance_bound
 from vae_tutorial.processes import ALONE, Processes
-from vae_tutorial.provenance import provenance
 from vae_tutorial.records import averages, line, require_sound, validate
 from vae_tutorial.scaling import batches
-from vae_tutorial.settings import Settings, build, prepare
+from vae_tutorial.settings import Settings, build, prepare, save_settings
 from vae_tutorial.training import (
     State,
     Step,
@@ -26,6 +32,14 @@ from vae_tutorial.training import (
 )
 
 OBJECTIVES = {"elbo": negative_elbo, "iwae": negative_importance_bound}
+FILES = (
+    "config.json",
+    "checkpoint.pt",
+    "weights.safetensors",
+    "metrics.jsonl",
+    "reconstructions.png",
+    ".writable",
+)
 
 
 def train(
@@ -51,7 +65,13 @@ def train(
     device, writes = torch.device(device), processes.rank == 0
     train_images, held_out = (part.to(device) for part in prepare(settings, images))
     require_batch(settings.batch_size, len(train_images), processes)
-    model = build(settings, train_images.shape[-1]).to(device)
+    model = build(settings, train_images.shape[-1])
+    if settings.start_from and not (folder / "checkpoint.pt").exists():
+        load_weights(Path(settings.start_from) / "weights.safetensors", model)
+    model = model.to(device)
+    if writes:
+        require_writable(folder)
+        remove_leftovers(folder, FILES)
     generator = experiment.generator(settings.seed)
     state, history = resume(folder, settings, initial_state(model), generator)
     require_together(state, processes)
@@ -78,15 +98,17 @@ def train(
             state, means = run_epoch(step, state, pairs, settings.learning_rate_at(epoch))
             means = type(means)(**processes.average(means._asdict()))
             require_sound(state, means)
+            seconds = round(time.perf_counter() - begin, 3)
+            if writes:
+                model.load_state_dict(state.parameters, strict=False)
+                held_out_means = averages(validate(model, held_out))
         except ValueError as error:
             kept = f"the state after epoch {epoch - 1} is kept" if history else "nothing was kept"
             raise FloatingPointError(f"epoch {epoch}: {error}; {kept}") from error
-        record = {"epoch": epoch} | averages(means)
-        record["seconds"] = round(time.perf_counter() - begin, 3)
+        record = {"epoch": epoch} | averages(means) | {"seconds": seconds}
         record["learning_rate"] = settings.learning_rate_at(epoch)
         if writes:
-            model.load_state_dict(state.parameters, strict=False)
-            record |= {f"validation_{n}": v for n, v in averages(validate(model, held_out)).items()}
+            record |= {f"validation_{name}": value for name, value in held_out_means.items()}
             history.append(record)
             notes = json.dumps({"settings": settings._asdict(), "history": history})
             save_checkpoint(folder / "checkpoint.pt", state, generator, notes)
@@ -136,25 +158,10 @@ def require_batch(batch_size: int, images: int, processes: Processes) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Raise OSError now, not after an epoch, where files cannot be written to `folder`."""
+    """Make `folder` if need be; OSError now, not after an epoch, where it takes no files."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / ".writable", b"")
     (folder / ".writable").unlink()
-
-
-def load_settings(folder: Path) -> Settings:
-    """The settings in a run's config.json; FileNotFoundError or ValueError without it."""
-    path = folder / "config.json"
-    try:
-        kept = json.loads(path.read_text("utf-8"))["settings"]
-        return Settings(**kept | {"hidden": tuple(kept["hidden"])})
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} does not hold the settings of a run") from error
-
-
-def save_settings(folder: Path, settings: Settings, device: torch.device) -> None:
-    """Write config.json: what is computed, and where it began."""
-    content = {"settings": settings._asdict(), "provenance": provenance(str(device))}
-    write_whole(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())
 
 
 def require_together(state: State, processes: Processes) -> None:
@@ -169,7 +176,8 @@ def require_together(state: State, processes: Processes) -> None:
 
 def write_results(folder: Path, state: State, history: list[dict], settings: Settings) -> None:
     """Write what follows from a checkpoint: the weights, and one line of metrics an epoch."""
-    notes = {"epoch": history[-1]["epoch"], "settings": json.dumps(settings._asdict())}
-    save_weights(folder / "weights.safetensors", state.parameters, notes)
+    notes = {"epoch": history[-1]["epoch"], "settings": settings._asdict()}
+    whole = {"run": json.dumps(notes)}  # one note: safetensors writes several in a random order
+    save_weights(folder / "weights.safetensors", state.parameters, whole)
     lines = "".join(json.dumps(record) + "\n" for record in history)
     write_whole(folder / "metrics.jsonl", lines.encode())

@@ -1,16 +1,21 @@
 """What a run computes: its settings, and the model and the images that they describe."""
 
+import json
+from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from vae_tutorial import experiment
+from vae_tutorial.checkpoints import write_whole
 from vae_tutorial.data import binarize
 from vae_tutorial.datasets import Images
 from vae_tutorial.importance import ImportanceWeighted
 from vae_tutorial.likelihoods import BernoulliPixels, FixedVariance, GaussianPixels, SharedVariance
 from vae_tutorial.models import VAE, DiagonalEncoder
 from vae_tutorial.networks import network
+from vae_tutorial.provenance import provenance
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 HELD_OUT_SEED = 1_000_003  # of the held-out images' binarization: the same for every run
@@ -33,6 +38,7 @@ class Settings(NamedTuple):
     learning_rate: float = 0.001
     final_learning_rate: float | None = None  # None: as the first
     seed: int = 0
+    start_from: str | None = None  # a run whose weights are the first ones; None: from the seed
 
     def learning_rate_at(self, epoch: int) -> float:
         """The rate of `epoch`, from 1: geometric from the first to the final over the run."""
@@ -67,3 +73,19 @@ def prepare(settings: Settings, images: Images) -> tuple[Tensor, Tensor]:
         if settings.binarization == "static":
             train = binarize(train, experiment.generator(HELD_OUT_SEED + 1))
     return train, test
+
+
+def load_settings(folder: Path) -> Settings:
+    """The settings in a run's config.json; FileNotFoundError or ValueError without it."""
+    path = folder / "config.json"
+    try:
+        kept = json.loads(path.read_text("utf-8"))["settings"]
+        return Settings(**kept | {"hidden": tuple(kept["hidden"])})
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} does not hold the settings of a run") from error
+
+
+def save_settings(folder: Path, settings: Settings, device: torch.device) -> None:
+    """Write config.json: what is computed, and where it began."""
+    content = {"settings": settings._asdict(), "provenance": provenance(str(device))}
+    write_whole(folder / "config.json", (json.dumps(content, indent=2) + "\n").encode())

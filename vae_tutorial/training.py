@@ -13,7 +13,7 @@ from vae_tutorial.arguments import require_count, require_event
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import minibatches, with_noise
 from vae_tutorial.experiment import standard_normal
-from vae_tutorial.processes import ALONE, Processes
+from vae_tutorial.processes import ALONE
 
 Objective = Callable[[Bound], Tensor]
 
@@ -38,7 +38,7 @@ class State(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """Means over an epoch's batches, each before its step, in nats; elbo = log_likelihood − kl."""
+    """Means over an epoch's batches, each before its step, in nats."""
 
     epoch: int
     elbo: float
@@ -69,11 +69,12 @@ def initial_state(model: nn.Module) -> State:
     return State(parameters, zero_moments(parameters), 0)
 
 
-def make_step(model: nn.Module, objective: Objective, processes: Processes = ALONE) -> Step:
+def make_step(model: nn.Module, objective: Objective, processes=ALONE) -> Step:
     """The pure step(parameters, moments, scales, batch, noise) → Update.
 
-    It changes none of its arguments and draws no random number. Several processes step by the
-    average of their gradients. Raises TypeError unless `objective` is a function. Book: eq-adam.
+    It changes none of its arguments and draws no random number. Several
+    processes step by the average of their gradients.
+    Raises TypeError unless `objective` is a function. Book: eq-adam.
     """
     if not callable(objective):
         raise TypeError(f"objective must be a function, got {objective!r}")
@@ -98,10 +99,9 @@ def run_epoch(
 
     It waits for no number. Raises ValueError, with the step's, where the model refuses its input.
     """
-    parameters, moments, count = state
+    parameters, moments, done = state
     averages = []
-    for batch, noise in batches:
-        count += 1
+    for count, (batch, noise) in enumerate(batches, done + 1):
         scales = adam_scales(count, learning_rate, batch)
         try:
             parameters, moments, bound = step(parameters, moments, scales, batch, noise)
@@ -109,7 +109,7 @@ def run_epoch(
             raise ValueError(f"step {count}: {error}") from error
         averages.append(torch.stack([term.mean() for term in bound]))  # (terms,)
     means = type(bound)(*torch.stack(averages).unbind(-1))  # (steps,) each
-    return State(parameters, moments, count), means
+    return State(parameters, moments, done + len(averages)), means
 
 
 def fit(
@@ -124,8 +124,8 @@ def fit(
 ) -> Fitted:
     """Train a copy of `model` on images (n, pixels), with one noise draw an image a step.
 
-    Raises ValueError or TypeError on bad input, and ValueError once the bound is not finite.
-    Source: Kingma & Welling 2014, algorithm 1. Book: eq-objective.
+    Raises ValueError or TypeError on bad input, and ValueError once the bound
+    is not finite. Source: Kingma & Welling 2014, algorithm 1. Book: eq-objective.
     """
     require_event("images", images)
     require_count("epochs", epochs)

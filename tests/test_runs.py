@@ -1,0 +1,348 @@
+"""Runs that are stopped, killed, refused or out of disk, against runs that were left alone."""
+
+import errno
+import json
+import os
+import random
+
+import kill_runs
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vae_tutorial import datasets, experiment
+from vae_tutorial.data import binarize
+from vae_tutorial.processes import Processes
+from vae_tutorial.runs import require_batch, train
+from vae_tutorial.scaling import in_place
+from vae_tutorial.settings import Settings, build, load_settings
+from vae_tutorial.training import average_bound, fit
+
+DIGITS = datasets.load("digits")
+FEW = DIGITS._replace(train=DIGITS.train[:60], test=DIGITS.test[:30])
+SETTINGS = Settings(hidden=(8,), epochs=3, batch_size=25, learning_rate=0.01)
+KINDS = {
+    "elbo": SETTINGS,
+    "iwae": SETTINGS._replace(objective="iwae", samples=3, activation="relu"),
+    "dynamic": SETTINGS._replace(likelihood="bernoulli"),
+    "static": SETTINGS._replace(likelihood="bernoulli", binarization="static"),
+    "decaying": SETTINGS._replace(final_learning_rate=0.001, variance=0.05),
+}
+FILES = {"config.json", "checkpoint.pt", "weights.safetensors", "metrics.jsonl"}
+
+
+def run(settings, folder, **options):
+    return train(settings, FEW, folder, report=lambda line: None, **options)
+
+
+def step_by_step(settings, folder, **options):
+    """Stopped after every epoch, and started again."""
+    for _ in range(settings.epochs):
+        history = run(settings, folder, stopping=lambda: True, **options)
+    return history
+
+
+def same(one, two, epochs=SETTINGS.epochs):
+    return kill_runs.differences(one, two, epochs) == []
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Each kind of run, left alone."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name, settings in KINDS.items():
+        run(settings, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("engine", [lambda step: step, in_place])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_stopped_after_every_epoch_ends_with_the_same_bits(kind, engine, alone, tmp_path):
+    step_by_step(KINDS[kind], tmp_path, engine=engine)
+    assert same(alone / kind, tmp_path)
+
+
+def test_runs_of_two_seeds_differ(alone, tmp_path):
+    run(SETTINGS._replace(seed=1), tmp_path)
+    found = kill_runs.differences(alone / "elbo", tmp_path, SETTINGS.epochs)
+    assert {"generator", "weights.safetensors", "metrics.jsonl"} < set(found)
+
+
+def test_a_stopped_run_tells_how_far_it_came(tmp_path):
+    said = []
+    assert len(train(SETTINGS, FEW, tmp_path, report=said.append, stopping=lambda: True)) == 1
+    assert [line.split("  ")[0] for line in said] == ["epoch 1/3"]
+    assert len(train(SETTINGS, FEW, tmp_path, report=said.append)) == 3
+    assert said[1] == f"resuming after epoch 1 from {tmp_path}"
+    assert [line.split("  ")[0] for line in said[2:]] == ["epoch 2/3", "epoch 3/3"]
+
+
+def test_a_finished_run_stays_as_it_is(alone, tmp_path):
+    first = run(SETTINGS, tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    assert run(SETTINGS, tmp_path) == first
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_longer_run_may_follow_a_shorter_one(alone, tmp_path):
+    run(SETTINGS._replace(epochs=1), tmp_path)
+    run(SETTINGS, tmp_path)
+    assert same(alone / "elbo", tmp_path)
+    assert load_settings(tmp_path) == SETTINGS
+
+
+def test_results_that_were_lost_are_made_again_from_the_checkpoint(alone, tmp_path):
+    run(SETTINGS, tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    (tmp_path / "weights.safetensors").write_bytes(b"")
+    run(SETTINGS, tmp_path)
+    assert same(alone / "elbo", tmp_path)
+
+
+def test_training_is_that_of_fit(alone, tmp_path):
+    model = build(SETTINGS, 64)
+    fitted, history = fit(
+        model,
+        FEW.train,
+        epochs=SETTINGS.epochs,
+        batch_size=SETTINGS.batch_size,
+        learning_rate=SETTINGS.learning_rate,
+        generator=experiment.generator(SETTINGS.seed),
+    )
+    stored = load_file(alone / "elbo" / "weights.safetensors")
+    for name, value in fitted.named_parameters():
+        assert torch.equal(stored.pop(name), value)
+    assert not stored
+    for epoch, record in zip(history, kill_runs.records(alone / "elbo"), strict=True):
+        expected = {name: round(value, 6) for name, value in epoch._asdict().items()}
+        assert {name: record[name] for name in expected} == expected
+
+
+OTHERS = {
+    "data": "mnist",
+    "likelihood": "bernoulli",
+    "binarization": "static",
+    "activation": "relu",
+    "objective": "iwae",
+    "samples": 2,
+    "batch_size": 20,
+    "learning_rate": 0.02,
+    "final_learning_rate": 0.001,
+    "seed": 1,
+    "epochs": 2,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_folder_with_another_run_is_refused_by_the_name_of_what_differs(name, tmp_path):
+    settings = SETTINGS._replace(variance=0.1)
+    run(settings, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    old, new = getattr(settings, name), OTHERS[name]
+    with pytest.raises(ValueError, match=f"holds another run, with {name} {old}, not {new}: take"):
+        run(settings._replace(**{name: new}), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "other", [{"hidden": (9,)}, {"hidden": (8, 8)}, {"latent": 3}, {"variance": 0.1}]
+)
+def test_a_folder_with_another_model_is_refused(other, tmp_path):
+    run(SETTINGS, tmp_path)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(ValueError, match=r"checkpoint\.pt does not fit this architecture"):
+        run(SETTINGS._replace(**other), tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_no_longer_run_follows_where_the_rate_depends_on_the_length(tmp_path):
+    run(KINDS["decaying"], tmp_path)
+    with pytest.raises(ValueError, match="with epochs 3, not 4"):
+        run(KINDS["decaying"]._replace(epochs=4), tmp_path)
+
+
+@pytest.mark.parametrize("part", [0, 1, 0.3, 0.99])
+def test_a_damaged_checkpoint_is_refused_and_left_in_place(part, tmp_path):
+    run(SETTINGS, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    whole = path.read_bytes()
+    damaged = whole[: int(part * len(whole))] if part < 1 else whole[::-1]
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is no checkpoint, or a damaged one"):
+        run(SETTINGS, tmp_path)
+    assert path.read_bytes() == damaged
+
+
+def spoiled_at(number, field):
+    """An engine whose step of that number, from 1, gives NaN in a term, or in the parameters."""
+
+    def engine(step):
+        seen = 0
+
+        def spoil(*arguments):
+            nonlocal seen
+            seen += 1
+            update = step(*arguments)
+            if seen != number:
+                return update
+            if field == "parameters":
+                bad = {n: value * torch.nan for n, value in update.parameters.items()}
+                return update._replace(parameters=bad)
+            return update._replace(bound=update.bound._replace(kl=update.bound.kl * torch.nan))
+
+        return spoil
+
+    return engine
+
+
+def test_a_learning_rate_too_large_ends_in_the_first_epoch_with_nothing_kept(tmp_path):
+    with pytest.raises(FloatingPointError, match=r"^epoch 1: step 2: .* NaN .*nothing was kept$"):
+        run(SETTINGS._replace(learning_rate=1e30), tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_learning_rate_that_grows_too_large_leaves_the_last_good_checkpoint(tmp_path):
+    settings, kept = SETTINGS._replace(final_learning_rate=1e30), []
+    with pytest.raises(FloatingPointError, match=r"^epoch 2: .* inf; the state after epoch 1 is"):
+        train(
+            settings,
+            FEW,
+            tmp_path,
+            report=lambda line: kept.append((tmp_path / "checkpoint.pt").read_bytes()),
+        )
+    assert [(tmp_path / "checkpoint.pt").read_bytes()] == kept
+
+
+@pytest.mark.parametrize(("number", "kept"), [(2, "nothing"), (4, "the state after epoch 1")])
+def test_a_bound_that_is_not_finite_is_told_with_its_step_and_terms(number, kept, tmp_path):
+    terms = r"elbo -\d\S*, log_likelihood -\d\S*, kl nan"
+    epoch = (number + 1) // 2  # two steps an epoch
+    said = rf"^epoch {epoch}: step {number} gave {terms}, .*; {kept} (was|is) kept$"
+    with pytest.raises(FloatingPointError, match=said):
+        run(SETTINGS, tmp_path, engine=spoiled_at(number, "kl"))
+    assert (tmp_path / "checkpoint.pt").exists() == (epoch > 1)
+
+
+def test_the_run_goes_on_from_the_last_good_checkpoint(alone, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"epoch 2: \S+ after step 4"):
+        run(SETTINGS, tmp_path, engine=spoiled_at(4, "parameters"))
+    run(SETTINGS, tmp_path)
+    assert same(alone / "elbo", tmp_path)
+
+
+@pytest.mark.parametrize("writing", range(1, 12))
+def test_a_full_disk_costs_at_most_the_epoch(writing, alone, tmp_path, monkeypatch):
+    count, fsync = 0, os.fsync
+
+    def full(file):
+        nonlocal count
+        count += 1
+        if count == writing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        run(SETTINGS, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= FILES
+    run(SETTINGS, tmp_path)
+    assert same(alone / "elbo", tmp_path)
+
+
+def test_all_files_are_written_through_the_disk(tmp_path, monkeypatch):
+    count, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: count.append(fsync(file)))
+    run(SETTINGS, tmp_path)
+    assert len(count) == 2 + 3 * SETTINGS.epochs  # a trial and the settings; three files an epoch
+
+
+def test_files_of_killed_writers_are_removed_and_no_others(tmp_path):
+    left = [".checkpoint.pt.123", ".metrics.jsonl.7", ".weights.safetensors.99", "..writable.4"]
+    for name in [*left, ".notes.7", "checkpoint.pt.5"]:
+        (tmp_path / name).write_bytes(b"part")
+    run(SETTINGS, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {".notes.7", "checkpoint.pt.5"}
+
+
+@pytest.mark.parametrize("kind", ["elbo", "dynamic", "iwae"])
+def test_validation_is_the_bound_of_held_out_images_under_the_stored_weights(kind, alone):
+    model = build(KINDS[kind], 64)
+    model.load_state_dict(load_file(alone / kind / "weights.safetensors"), strict=False)
+    held_out = FEW.test
+    if kind == "dynamic":
+        held_out = binarize(held_out, experiment.generator(1_000_003))
+    bound = average_bound(model, held_out, 1, experiment.generator(1_000_005))
+    record = kill_runs.records(alone / kind)[-1]
+    for name, term in bound._asdict().items():
+        assert record[f"validation_{name}"] == pytest.approx(term.mean().item(), abs=2e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_holds_the_terms_and_the_rate(kind, alone):
+    terms = ["elbo", "log_likelihood", "kl"] + (["importance_bound"] if kind == "iwae" else [])
+    text = (alone / kind / "metrics.jsonl").read_text("utf-8")
+    for number, record in enumerate(map(json.loads, text.splitlines()), 1):
+        validation = [f"validation_{name}" for name in terms]
+        assert list(record) == ["epoch", *terms, "seconds", "learning_rate", *validation]
+        assert record["epoch"] == number
+        assert record["learning_rate"] == KINDS[kind].learning_rate_at(number)
+        assert record["seconds"] >= 0
+        for start in ("", "validation_"):
+            gap = record[f"{start}log_likelihood"] - record[f"{start}kl"]
+            assert record[f"{start}elbo"] == pytest.approx(gap, abs=1e-4)  # rounding
+    assert len(text.splitlines()) == SETTINGS.epochs
+
+
+def test_dynamic_images_are_drawn_anew_and_static_ones_stay(tmp_path):
+    for kind, new in (("dynamic", True), ("static", False)):
+        seen = []
+
+        def note(step, seen=seen):
+            return lambda *given: seen.append(given[3]) or step(*given)
+
+        run(KINDS[kind]._replace(batch_size=60), tmp_path / kind, engine=note)
+        one, two = (batch.sum().item() for batch in seen[:2])  # all images, in another order
+        assert (one != two) == new
+        assert set(seen[0].unique().tolist()) == {0.0, 1.0}
+
+
+def test_settings_are_kept_whole(alone):
+    for kind, settings in KINDS.items():
+        assert load_settings(alone / kind) == settings
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '{"settings": {"hidden": [8], "foreign": 1}}', "\udcff"]
+)
+def test_a_config_without_settings_is_refused(text, tmp_path):
+    (tmp_path / "config.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=r"config\.json does not hold the settings of a run"):
+        load_settings(tmp_path)
+
+
+def test_a_batch_must_fit_the_images_and_the_processes():
+    require_batch(60, 60, Processes(0, 3))
+    with pytest.raises(ValueError, match="at most the number of images, 60, got 61"):
+        require_batch(61, 60, Processes())
+    with pytest.raises(ValueError, match="multiple of the number of processes, 2, got 25"):
+        require_batch(25, 60, Processes(0, 2))
+
+
+def test_a_refused_batch_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="got 61"):
+        run(SETTINGS._replace(batch_size=61), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path):
+    settings, draw = Settings(hidden=(16,), epochs=30), random.Random(0)
+    torch.set_flush_denormal(True)  # as the command line does
+    try:
+        train(settings, DIGITS, tmp_path / "alone", report=lambda line: None, engine=in_place)
+        for aim in ("epochs", "writing"):
+            kill_runs.kill(tmp_path / "killed", 30, aim, start=8, epoch=0.05, draw=draw)
+        assert 1 <= len(kill_runs.records(tmp_path / "killed")) < 30
+        train(settings, DIGITS, tmp_path / "killed", report=lambda line: None, engine=in_place)
+    finally:
+        torch.set_flush_denormal(False)
+    assert kill_runs.differences(tmp_path / "alone", tmp_path / "killed", 30) == []
