@@ -28,7 +28,10 @@ class ImportanceWeighted(VAE):
     """A VAE, same parameters and same names, that also reports the log of its average weight."""
 
     def forward(self, x: Tensor, noise: Tensor) -> ImportanceBound:
-        """x (batch, pixels), noise (K, batch, latent) to an ImportanceBound of (batch,)."""
+        """x (batch, pixels), noise (K, batch, latent) to an ImportanceBound of (batch,).
+
+        Book: eq-importance-weight, eq-importance-bound.
+        """
         posterior, z, log_likelihood = self._encode_draw_score(x, noise)
         bound = evidence_lower_bound(log_likelihood, posterior.kl_to_prior())
         log_weight = log_likelihood + log_prior(z) - posterior.log_density(z)  # (K, batch)
@@ -36,7 +39,10 @@ class ImportanceWeighted(VAE):
 
 
 def negative_importance_bound(bound: ImportanceBound) -> Tensor:
-    """What an importance-weighted autoencoder minimises, (). Source: Burda et al. 2016, eq. 8."""
+    """What an importance-weighted autoencoder minimises, ().
+
+    Source: Burda et al. 2016, eq. 8. Book: eq-importance-bound.
+    """
     return -bound.importance_bound.mean()
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import BackendCompilerFailed
 
 from vae_tutorial.data import binarize, minibatches, with_noise
 from vae_tutorial.processes import ALONE, Processes
@@ -38,6 +37,8 @@ def compiled(function: Callable, report: Callable[[str], None] = print) -> Calla
     Where no compiler is found it runs as it is, and `report` gets one line saying so.
     Source: Ansel et al. 2024.
     """
+    from torch._dynamo.exc import BackendCompilerFailed  # takes seconds, which eager runs spare
+
     fast = torch.compile(function, fullgraph=True)
     chosen = None
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_tutorial import experiment
+from vae_tutorial.arguments import require_count
 from vae_tutorial.checkpoints import write_whole
 from vae_tutorial.data import binarize
 from vae_tutorial.datasets import Images
@@ -18,6 +19,12 @@ from vae_tutorial.networks import network
 from vae_tutorial.provenance import provenance
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+CHOICES = {
+    "likelihood": ("gaussian", "bernoulli"),
+    "binarization": ("dynamic", "static"),
+    "activation": tuple(ACTIVATIONS),
+    "objective": ("elbo", "iwae"),
+}
 HELD_OUT_SEED = 1_000_003  # of the held-out images' binarization: the same for every run
 
 
@@ -80,8 +87,14 @@ def load_settings(folder: Path) -> Settings:
     path = folder / "config.json"
     try:
         kept = json.loads(path.read_text("utf-8"))["settings"]
-        return Settings(**kept | {"hidden": tuple(kept["hidden"])})
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        settings = Settings(**kept | {"hidden": tuple(kept["hidden"])})
+        for width in (settings.latent, *settings.hidden):
+            require_count("a width", width)
+        odd = [name for name, words in CHOICES.items() if getattr(settings, name) not in words]
+        if odd or not isinstance(settings.data, str):
+            raise ValueError(f"unknown {', '.join(odd) or 'data'}")
+        return settings
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold the settings of a run") from error
 
 

@@ -1,0 +1,56 @@
+"""Lines, a bar that only a terminal sees, and Ctrl-C: once to stop soon, twice to stop now."""
+
+import io
+import os
+import signal
+import sys
+
+import pytest
+
+from vae_tutorial import interface
+from vae_tutorial.interface import Interrupts, progress, say
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_lines_go_to_standard_error_alone(capsys):
+    say("a line")
+    assert capsys.readouterr() == ("", "a line\n")
+
+
+def test_without_a_terminal_items_pass_in_silence(capsys):
+    assert list(progress(iter("abc"), 3)) == ["a", "b", "c"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_sees_how_far_it_is(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(interface.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert list(progress(iter("abcd"), 4)) == list("abcd")
+    drawn = sys.stderr.getvalue().split("\r")
+    assert "[###############...............] 2/4, 3 s left" in drawn[3]  # 3 s passed for 2 of 4
+    assert drawn[-1] == "\033[K"  # the bar is wiped away
+
+
+def test_the_first_interrupt_is_noted_and_the_second_stops(capsys):
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts() as interrupts:
+        assert not interrupts.seen
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.seen
+        assert "stopping after this epoch" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_sigterm_counts_as_an_interrupt(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    with Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupts.seen
+    assert signal.getsignal(signal.SIGTERM) == before
