@@ -27,7 +27,7 @@ PROTOCOL = {
     "learning-rate": 0.001,
     "final-learning-rate": 0.0001,
 }
-RUNS = {  # by folder, what differs from the protocol: in the order of what they teach for their time
+RUNS = {  # by folder, what differs from the protocol: in order of what they teach for their time
     "elbo-1-seed-0": {},
     "iwae-5-seed-0": {"objective": "iwae", "samples": 5},
     "elbo-5-seed-0": {"samples": 5},
