@@ -334,6 +334,7 @@ def test_a_refused_batch_leaves_no_folder(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path):
     settings, draw = Settings(hidden=(16,), epochs=30), random.Random(0)
     torch.set_flush_denormal(True)  # as the command line does
