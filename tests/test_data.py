@@ -130,5 +130,5 @@ def test_a_batch_needs_an_image(bad):
 
 @pytest.mark.parametrize("shape", [(0, 2), ()])
 def test_minibatches_refuses_no_images(shape):
-    with pytest.raises(ValueError, match=r"images (is empty|needs a)"):
+    with pytest.raises(ValueError, match=r"images needs at least one image, got shape \("):
         next(minibatches(torch.ones(shape), 1, generator(0)))

@@ -19,6 +19,10 @@ from vae_tutorial.training import Update, initial_state, make_step, negative_elb
 
 PIXELS, LATENT = 6, 2
 
+compiling = pytest.mark.filterwarnings(  # PyTorch's own, when its compiler is first imported
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+)
+
 
 def small():
     weights = generator(0)
@@ -75,6 +79,7 @@ def test_an_epoch_in_place_ends_where_the_pure_one_does():
 # Compiling
 
 
+@compiling
 def test_a_compiled_epoch_agrees_with_the_plain_one_to_rounding():
     try:
         get_cpp_compiler()
@@ -90,6 +95,7 @@ def test_a_compiled_epoch_agrees_with_the_plain_one_to_rounding():
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
+@compiling
 def test_without_a_compiler_it_runs_as_it_is_and_says_so_once():
     said, runs = [], []
 
@@ -201,5 +207,5 @@ def test_batches_that_cannot_be_are_named():
     with pytest.raises(ValueError, match=r"images must lie in \[0, 1\]"):
         list(epoch(2 * grey()))
     with pytest.raises(ValueError, match="images must be finite"):
-        list(epoch(grey() * math.nan, binary=False))
+        list(epoch(grey() * math.nan))
     assert len(list(epoch(standard_normal((16, PIXELS), generator(5)), binary=False))) == 2

@@ -8,7 +8,7 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from vae_tutorial.arguments import require_between, require_count, require_event
+from vae_tutorial.arguments import require_between, require_count
 from vae_tutorial.experiment import standard_normal
 
 GREY_STEP = 1 / 16  # pixels take 17 values, 0 to 16, here divided by 16
@@ -57,9 +57,10 @@ def minibatches(images: Tensor, batch_size: int, generator: torch.Generator) -> 
     """One epoch: images (n, pixels) in a fresh random order, yielded as (batch, pixels).
 
     A last incomplete batch is left out, so that every step averages over as many images.
-    Raises ValueError if `batch_size` is below 1 or above n, or if images are empty or not finite.
+    Raises ValueError if `batch_size` is below 1 or above n, or if there are no images.
     """
-    require_event("images", images)
+    if images.ndim == 0 or images.numel() == 0:
+        raise ValueError(f"images needs at least one image, got shape {tuple(images.shape)}")
     require_count("batch_size", batch_size)
     if batch_size > len(images):
         raise ValueError(

@@ -48,7 +48,8 @@ def compiled(function: Callable, report: Callable[[str], None] = print) -> Calla
             try:
                 result = fast(*arguments)
             except BackendCompilerFailed as error:
-                reason = str(error).strip().splitlines()[0]
+                cause = error.inner_exception
+                reason = f"{type(cause).__name__}: {cause}".splitlines()[0]
                 report(f"not compiled, so several times slower: {reason}")
                 chosen = function
             else:

@@ -100,16 +100,16 @@ def run_epoch(
     It waits for no number. Raises ValueError, with the step's, where the model refuses its input.
     """
     parameters, moments, done = state
-    averages = []
+    bounds = []
     for count, (batch, noise) in enumerate(batches, done + 1):
         scales = adam_scales(count, learning_rate, batch)
         try:
             parameters, moments, bound = step(parameters, moments, scales, batch, noise)
         except ValueError as error:
             raise ValueError(f"step {count}: {error}") from error
-        averages.append(torch.stack([term.mean() for term in bound]))  # (terms,)
-    means = type(bound)(*torch.stack(averages).unbind(-1))  # (steps,) each
-    return State(parameters, moments, done + len(averages)), means
+        bounds.append(bound)
+    means = type(bound)(*(torch.stack(term).mean(-1) for term in zip(*bounds, strict=True)))
+    return State(parameters, moments, done + len(bounds)), means
 
 
 def fit(
