@@ -1,17 +1,14 @@
 """What each idea pays: the loop of PyTorch's example, one habit changed after another."""
 
-from collections.abc import Callable
-
 import torch
 from torch.nn import functional as F
 
 import ours
 import pytorch_example
-from job import BATCH, LATENT, LEARNING_RATE
+from job import BATCH, LEARNING_RATE
 from protocol import Contender, Task, serve
 from vae_tutorial.experiment import generator
-from vae_tutorial.scaling import batches, compiled, in_place
-from vae_tutorial.training import Step, initial_state, make_step, negative_elbo, run_epoch
+from vae_tutorial.scaling import compiled
 
 
 def by_index(task: Task, *, logits: bool, fused: bool, read: bool) -> Contender:
@@ -45,35 +42,16 @@ def by_index(task: Task, *, logits: bool, fused: bool, read: bool) -> Contender:
     return Contender(epoch)
 
 
-def explained(task: Task, engine: Callable[[Step], Step], *, flush: bool = True) -> Contender:
-    """The book's own loop, its step as `engine` gives it."""
-    torch.set_flush_denormal(flush)
-    images, random = torch.from_numpy(task.images).float(), generator(0)
-    model = ours.build(task.weights)
-    step, state = engine(make_step(model, negative_elbo)), initial_state(model)
-    sizes = {"batch_size": BATCH, "latent": LATENT, "num_samples": 1}
-
-    def epoch() -> float:
-        nonlocal state
-        pairs = batches(images, **sizes, generator=random, binary=False)
-        state, means = run_epoch(step, state, pairs, LEARNING_RATE)
-        return -means.elbo.mean().item()
-
-    return Contender(epoch)
-
-
 IDEAS = {  # in the order of the chapter; each but the last keeps those before it
     "example": pytorch_example.training,
     "one-tensor": lambda task: by_index(task, logits=False, fused=False, read=True),
     "logits": lambda task: by_index(task, logits=True, fused=False, read=True),
     "fused-adam": lambda task: by_index(task, logits=True, fused=True, read=True),
     "nothing-read": lambda task: by_index(task, logits=True, fused=True, read=False),
-    "pure-step": lambda task: explained(task, lambda step: step),
-    "compiled": lambda task: explained(task, compiled),
-    "in-place": lambda task: explained(task, lambda step: compiled(in_place(step))),
-    "denormals-kept": lambda task: explained(
-        task, lambda step: compiled(in_place(step)), flush=False
-    ),
+    "pure-step": lambda task: ours.training(task, lambda step: step),
+    "compiled": lambda task: ours.training(task, compiled),
+    "in-place": ours.training,
+    "denormals-kept": lambda task: ours.training(task, flush=False),
 }
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Contender: this book's own package, in its own environment."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -11,7 +13,7 @@ from vae_tutorial.likelihoods import BernoulliPixels
 from vae_tutorial.models import VAE, DiagonalEncoder
 from vae_tutorial.networks import network
 from vae_tutorial.scaling import batches, compiled, in_place
-from vae_tutorial.training import initial_state, make_step, negative_elbo, run_epoch
+from vae_tutorial.training import Step, initial_state, make_step, negative_elbo, run_epoch
 
 NAMES = {  # in the job, and in the model, whose encoder has one last layer for both heads
     "encoder_hidden": "encoder.network.0",
@@ -35,11 +37,17 @@ def build(weights: Weights) -> VAE:
     return model
 
 
-def training(task: Task) -> Contender:
-    torch.set_flush_denormal(True)  # dead units leave Adam's moments there, where sums are slow
+def fast(step: Step) -> Step:
+    """The engine: written in place, compiled as one graph."""
+    return compiled(in_place(step))
+
+
+def training(task: Task, engine: Callable[[Step], Step] = fast, *, flush: bool = True) -> Contender:
+    """The book's own loop, its step as `engine` gives it."""
+    torch.set_flush_denormal(flush)  # dead units leave tiny moments, with which sums may be slow
     images, random = torch.from_numpy(task.images).float(), generator(0)
     model = build(task.weights)
-    step = compiled(in_place(make_step(model, negative_elbo)))
+    step = engine(make_step(model, negative_elbo))
     state = initial_state(model)
     sizes = {"batch_size": BATCH, "latent": LATENT, "num_samples": 1}
 

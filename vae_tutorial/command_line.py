@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vae_tutorial.manual import ABOUT, DOWNLOAD, EVALUATE, SAMPLE, TRAIN
 from vae_tutorial.options import Parser, picture, positive, seed, variance, whole
-from vae_tutorial.settings import ACTIVATIONS, Settings
+from vae_tutorial.settings import CHOICES, Settings
 
 DEFAULT = Settings()
 
@@ -65,7 +65,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     )
     data.add_argument(
         "--binarization",
-        choices=("dynamic", "static"),
+        choices=CHOICES["binarization"],
         default=DEFAULT.binarization,
         help="for bernoulli: draw each pixel anew at each step, or once for all (%(default)s)",
     )
@@ -73,7 +73,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     add = model.add_argument
     add(
         "--likelihood",
-        choices=("gaussian", "bernoulli"),
+        choices=CHOICES["likelihood"],
         default=DEFAULT.likelihood,
         help="p(x|z) (%(default)s)",
     )
@@ -94,7 +94,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     add("--latent", type=whole, default=DEFAULT.latent, help="numbers in z (%(default)s)")
     add(
         "--activation",
-        choices=sorted(ACTIVATIONS),
+        choices=CHOICES["activation"],
         default=DEFAULT.activation,
         help="between layers (%(default)s)",
     )
@@ -102,7 +102,7 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     add = loop.add_argument
     add(
         "--objective",
-        choices=("elbo", "iwae"),
+        choices=CHOICES["objective"],
         default=DEFAULT.objective,
         help="the evidence lower bound, or the importance-weighted one (%(default)s)",
     )
