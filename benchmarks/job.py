@@ -6,6 +6,7 @@ Only numpy is imported here, because every contender's environment has it.
 import numpy as np
 
 PIXELS, HIDDEN, LATENT = 784, 400, 20
+IMAGES = 60_000
 BATCH = 128  # images a step; a last incomplete batch is left out
 LEARNING_RATE = 1e-3
 LAYERS = {  # (inputs, outputs)

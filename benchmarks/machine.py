@@ -46,7 +46,7 @@ def _jiffies() -> tuple[int, int] | None:
     return busy, busy + idle + waiting
 
 
-def sgemm_peak() -> dict[str, float]:
-    """GFLOP/s of the fastest matrix products, by shape, with the threads that are set."""
+def matrix_products() -> dict:
+    """What peak.py says: the fastest products, and those of an epoch, with the threads set."""
     command = [sys.executable, HERE / "peak.py"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
