@@ -36,7 +36,7 @@ def drop_unused(app: Sphinx, config: Config) -> None:
 
 
 def follow_system_theme(app: Sphinx, page: str, template: str, context: dict, tree) -> None:
-    """Start in the reader's light or dark theme; left empty, the mode is an error in the console."""
+    """Start in the reader's own theme; left empty, the mode is an error in the console."""
     context["default_mode"] = "auto"
 
 

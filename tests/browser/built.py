@@ -1,4 +1,4 @@
-"""The built HTML as files: which pages there are, what they hold and point to, before any browser."""
+"""The built HTML as files: which pages there are, what they hold, what they point to."""
 
 import gzip
 import os

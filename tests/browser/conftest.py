@@ -1,4 +1,4 @@
-"""One browser, one loopback server and one visit a page for all browser tests, and their summary."""
+"""One browser, one loopback server, two visits a page for all the tests, and their summary."""
 
 import os
 import shutil
@@ -39,15 +39,26 @@ LARGEST = {
 class Quiet(SimpleHTTPRequestHandler):
     """Serves files and says nothing."""
 
+    protocol_version = "HTTP/1.1"
+
     def log_message(self, format: str, *arguments: object) -> None:
         """Keep the tests' output to the tests."""
+
+
+class Patient(ThreadingHTTPServer):
+    """Lets as many requests wait as a page makes."""
+
+    request_queue_size = 128
+    daemon_threads = True
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Ask for every page once, and of the tests that look at both visits, for each way to it."""
     if "way" in metafunc.fixturenames:
         metafunc.parametrize("way", THEMES)
-    if "page" in metafunc.fixturenames:
+    if "page" in metafunc.fixturenames and not metafunc.definition.get_closest_marker(
+        "parametrize"
+    ):
         together = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in pages()]
         metafunc.parametrize("page", together)
 
@@ -55,7 +66,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def address() -> Iterator[str]:
     """The built book over HTTP, on this machine only."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=HTML))
+    server = Patient(("127.0.0.1", 0), partial(Quiet, directory=HTML))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -97,7 +108,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if getattr(report, "when", None) != "call":
                 continue
-            page = report.nodeid.partition("[")[2].rstrip("]").removeprefix("disk-")
+            page = report.nodeid.partition("[")[2].partition("]")[0].rpartition("-disk-")[2]
             for name, value in report.user_properties:
                 if name in totals:
                     totals[name] += value

@@ -1,4 +1,4 @@
-"""Every page, from disk and over loopback: mathematics, requests, errors, pictures, width, weight."""
+"""Every page, from disk and over loopback: mathematics, requests, errors, pictures, width."""
 
 import re
 
@@ -6,7 +6,7 @@ from built import HTML, markup, pages, weight
 from visiting import local_path, watched
 
 # Said by the browser of a search from disk: the text under a result cannot be fetched there.
-NO_FETCH_FROM_DISK = re.compile(r"URL scheme \"file\" is not supported|Failed to fetch")
+NO_FETCH_FROM_DISK = re.compile(r"^Access to fetch at 'file:|net::ERR_FAILED|Failed to fetch")
 FILE_NAME = re.compile(r"^\S*\.(png|svg|jpe?g|gif|webp)$|^[0-9a-f]{16,}$", re.IGNORECASE)
 
 

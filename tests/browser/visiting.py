@@ -25,9 +25,14 @@ SEEN = """() => ({
         source: found.getAttribute('src'), alt: found.getAttribute('alt'),
         width: found.naturalWidth, inText: found.closest('article') !== null })),
 })"""
-WIDER = """() => [...document.querySelectorAll('main *')].filter(found =>
-    found.getBoundingClientRect().right > innerWidth + 1 && found.scrollWidth <= innerWidth * 3
-    && !found.closest('svg, mjx-assistive-mml')).slice(-3).map(found => found.outerHTML.slice(0, 120))"""
+WIDER = """() => [...document.querySelectorAll('main *')].filter(found => {
+    for (let above = found; above; above = above.parentElement) {
+        const style = getComputedStyle(above);
+        if (above !== found && style.overflowX !== 'visible') return false;
+        if (style.position === 'fixed') return false;
+    }
+    return found.getBoundingClientRect().right > innerWidth + 1;
+}).map(found => found.outerHTML.slice(0, 120)).slice(-3)"""
 
 
 class Picture(NamedTuple):
