@@ -34,7 +34,7 @@ class Markup(HTMLParser):
         self.identifiers |= {found[name] for name in ("id", "name") if found.get(name)}
         self.formulas += "math" in classes and tag in ("span", "div")
         if tag == "figure" and "live" in classes:
-            self.live_figures.append(found.get("data-live") or "")
+            self.live_figures.append(found["id"] or "")
 
 
 @cache
