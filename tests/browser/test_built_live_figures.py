@@ -5,6 +5,7 @@ What the figures compute is tested in test_live_figures.py; here they stand in t
 
 import pytest
 from built import HTML, markup, pages
+from visiting import PATIENCE
 
 FIGURES = [(page, name) for page in pages() for name in markup(page).live_figures]
 ENGINE = "assets/live.js"
@@ -19,6 +20,7 @@ each_figure = pytest.mark.parametrize(
 def figure(browser, page, name):
     """The figure in its page, opened from disk on a screen that can be touched."""
     context = browser.new_context(has_touch=True, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
     opened = context.new_page()
     opened.goto(f"{HTML.as_uri()}/{page}")
     opened.evaluate("window.MathJax?.startup?.promise")

@@ -2,6 +2,7 @@
 
 import pytest
 from built import HTML
+from visiting import PATIENCE
 
 CHROME = (
     "button, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-footer, "
@@ -31,6 +32,7 @@ SEEN = """chrome => {
 def paper(browser):
     """A reader with the dark theme, who prints."""
     context = browser.new_context(color_scheme="dark")
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 

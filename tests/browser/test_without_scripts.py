@@ -2,6 +2,7 @@
 
 import pytest
 from built import HTML, markup
+from visiting import PATIENCE
 
 SEEN = """() => {
     const shown = found => found.checkVisibility({visibilityProperty: true, opacityProperty: true})
@@ -26,6 +27,7 @@ SEEN = """() => {
 def plain(browser):
     """A browser that runs no script of a page."""
     context = browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE)
     yield context
     context.close()
 

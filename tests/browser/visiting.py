@@ -5,9 +5,10 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
+PATIENCE = 120_000  # milliseconds that a busy machine may take to open a page
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 # One rule of WCAG 2.1 A that axe still calls experimental: the visible words are in the name.
 ALSO = {"label-content-name-mismatch": {"enabled": True}}
@@ -61,13 +62,18 @@ class Visit(NamedTuple):
     too_wide: list[str]
 
 
+def place(said: ConsoleMessage) -> str:
+    """What the console says, and which file it speaks of."""
+    return f"{said.text} ({said.location['url']})"
+
+
 def watched(page: Page) -> tuple[list[str], list[str], list[str]]:
     """Lists that fill with a page's requests, failed requests and errors while it is open."""
     requests, failed, errors = [], [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("response", lambda r: failed.append(f"{r.status} {r.url}") if r.status >= 400 else None)
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda said: errors.append(place(said)) if said.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     return requests, failed, errors
 
@@ -91,6 +97,7 @@ def visit(browser: Browser, address: str, theme: str) -> Visit:
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme=theme, reduced_motion="reduce"
     )
+    context.set_default_timeout(PATIENCE)
     context.add_init_script(f"localStorage.setItem('mode', {theme!r})")
     page = context.new_page()
     requests, failed, errors = watched(page)
