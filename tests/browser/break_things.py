@@ -37,7 +37,7 @@ BREAKS = {  # what breaks: (a pattern in the page, what takes its place, the tes
     "the width": (END, f'<div style="width: 700px">wide</div>{END}', "no_sideways_scrolling"),
     "the paper": (
         "</head>",
-        "<style>@media print { figure { display: none } }</style></head>",
+        "<style>@media print { figure { display: none !important } }</style></head>",
         "prints_whole",
     ),
     "no scripts": (
