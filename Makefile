@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 HTML := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-slow notebooks weights lint other-processor benchmark constraints clean
+.PHONY: help book test test-browser test-slow notebooks weights lint other-processor benchmark constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -23,6 +23,9 @@ book: $(INSTALLED)  ## build the HTML, warnings as errors
 
 test: $(INSTALLED)  ## run the unit tests, and every notebook against its stored outputs
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test-browser: book  ## every built page in Chromium: mathematics, links, accessibility, printing
+	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadgroup
 
 test-slow: $(INSTALLED)  ## the tests that kill processes and start them again
 	$(BIN)/python -m pytest -m slow tests

@@ -1,0 +1,60 @@
+"""A Sphinx extension: what the theme and its companions get wrong in the HTML, mended at the build.
+
+The browser tests (`make test-browser`) see each of these: a label that hides a button's own words,
+a role that the standard has withdrawn, a script for a service that this book does not use.
+"""
+
+from pathlib import Path
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+UNUSED = "sphinx_thebe"  # runs code on a remote kernel; defines its constants twice on a page
+
+MENDED = {  # what stands in the HTML → what should
+    # The words on the fold are its name (WCAG 2.5.3): "Show code cell source".
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    # So are the words on the button: "Search", and the keys that do the same.
+    'pst-js-only" title="Search" aria-label="Search"': 'pst-js-only" title="Search"',
+    # An icon's title counts as words that the button shows; its name is "Color mode".
+    ' title="Light"></i>': "></i>",
+    ' title="Dark"></i>': "></i>",
+    ' title="System Settings"></i>': "></i>",
+    # ARIA 1.3 has no doc-biblioentry; the entries stand in a list.
+    'role="doc-biblioentry"': 'role="listitem"',
+}
+
+
+def drop_unused(app: Sphinx, config: Config) -> None:
+    """Take Thebe, which Jupyter Book always loads, off every page."""
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            if listener.handler.__module__ == UNUSED:
+                app.disconnect(listener.id)
+    styles = app.registry.css_files
+    styles[:] = [style for style in styles if style[0] != "sphinx-thebe.css"]
+
+
+def follow_system_theme(app: Sphinx, page: str, template: str, context: dict, tree) -> None:
+    """Start in the reader's own theme; left empty, the mode is an error in the console."""
+    context["default_mode"] = "auto"
+
+
+def mend(app: Sphinx, exception: Exception | None) -> None:
+    """Write the corrected markup into the pages of a finished HTML build."""
+    if exception or app.builder.name != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        found = mended = page.read_text("utf-8")
+        for wrong, right in MENDED.items():
+            mended = mended.replace(wrong, right)
+        if mended != found:
+            page.write_text(mended, "utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls when it loads the extension."""
+    app.connect("config-inited", drop_unused)
+    app.connect("html-page-context", follow_system_theme)
+    app.connect("build-finished", mend)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,82 @@
+"""Break one thing of each kind in a copy of the landing page and see that the browser tests fail.
+
+Needs a built book: `make book`, then `.venv/bin/python tests/browser/break_things.py`.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from built import HTML, ROOT
+
+PAGE = "index.html"
+END = "</article>"
+BREAKS = {  # what breaks: (a pattern in the page, what takes its place, the test that must see it)
+    "nothing": ("", "", None),
+    "a link": (
+        r'internal" href="notation\.html"',
+        'internal" href="no.html"',
+        "links_within_the_book",
+    ),
+    "an anchor": (END, f'<a href="notation.html#nowhere">x</a>{END}', "links_within_the_book"),
+    "an alt text": (r'alt="[^"]{40,}"', 'alt="3b2f989ef1a85ff4.png"', "say_what_they_show"),
+    "a picture": (r'src="_images/', 'src="_images/gone-', "pictures_load"),
+    "a script": (END, f"<script>noSuchFunction()</script>{END}", "no_error_in_the_console"),
+    "a CDN link": (
+        END,
+        f'<script src="https://cdn.example.org/a.js"></script>{END}',
+        "nothing_is_requested",
+    ),
+    "the contrast": (END, f'<p style="color: #808080">A grey sentence.</p>{END}', "axe_objects"),
+    "a button's name": (END, f"<button></button>{END}", "axe_objects"),
+    "a formula": (END, rf'<span class="math">\\(\\frac{{1\\)</span>{END}', "mathematics"),
+    "the width": (END, f'<div style="width: 700px">wide</div>{END}', "no_sideways_scrolling"),
+    "the paper": (
+        "</head>",
+        "<style>@media print { figure { display: none !important } }</style></head>",
+        "prints_whole",
+    ),
+    "no scripts": (
+        END,
+        f'<p style="display: none" class="needs-script">Hidden.</p>{END}',
+        "without_scripts",
+    ),
+}
+
+
+def failures(folder: Path) -> set[str]:
+    """The tests of the landing page that fail on the book in a folder."""
+    chosen = f"{PAGE} and not genindex and not pdf"
+    command = [sys.executable, "-m", "pytest", "tests/browser", "-k", chosen, "-q", "-rfE"]
+    environment = os.environ | {"VAE_TUTORIAL_HTML": str(folder), "CI": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return set(re.findall(r"^(?:FAILED|ERROR) \S+::(\w+)", done.stdout, flags=re.MULTILINE))
+
+
+def main() -> int:
+    """Break and test, one thing at a time; 1 where a break was not seen."""
+    unseen = 0
+    whole = (HTML / PAGE).read_text("utf-8")
+    with tempfile.TemporaryDirectory() as above:
+        folder = Path(above) / "html"
+        shutil.copytree(HTML, folder)
+        for thing, (pattern, instead, test) in BREAKS.items():
+            broken, times = re.subn(pattern, instead, whole, count=1) if pattern else (whole, 1)
+            if times != 1:
+                raise RuntimeError(f"{PAGE} has nothing like {pattern} to break")
+            (folder / PAGE).write_text(broken, "utf-8")
+            failed = failures(folder)
+            seen = any(test in name for name in failed) if test else not failed
+            unseen += not seen
+            print(f"{thing:<16} {'as it must be' if seen else 'NOT SEEN':<14}", *sorted(failed))
+    return min(unseen, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

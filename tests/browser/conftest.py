@@ -1,0 +1,123 @@
+"""One browser, one loopback server, two visits a page for all the tests, and their summary."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from built import HTML, pages
+from playwright.sync_api import Browser, sync_playwright
+from visiting import Visit, visit
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+THEMES = {"disk": "light", "loopback": "dark"}  # the way to a page → the theme of that visit
+
+TOTALS = {  # a property that tests record → how the summary says it
+    "pages": "pages",
+    "formulas": "formulas typeset",
+    "figures": "pictures in the text",
+    "live figures": "live figures",
+    "links": "links within the book",
+    "external links": "links to other sites, not followed",
+    "broken links": "broken links",
+    "external requests": "requests to other hosts",
+    "audits": "axe audits (each page, light and dark)",
+    "violations": "axe violations",
+}
+LARGEST = {
+    "rules": ("axe rules run, at most", "{:.0f}"),
+    "kilobytes": ("largest page with all it loads", "{:.0f} kB"),
+    "compressed": ("largest page with all it loads, compressed", "{:.0f} kB"),
+    "milliseconds": ("slowest page until typeset, from disk", "{:.0f} ms"),
+}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files and says nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Keep the tests' output to the tests."""
+
+
+class Patient(ThreadingHTTPServer):
+    """Lets as many requests wait as a page makes."""
+
+    request_queue_size = 128
+    daemon_threads = True
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Ask for every page once, and of the tests that look at both visits, for each way to it."""
+    if "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", THEMES)
+    if "page" in metafunc.fixturenames and not metafunc.definition.get_closest_marker(
+        "parametrize"
+    ):
+        together = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in pages()]
+        metafunc.parametrize("page", together)
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """The built book over HTTP, on this machine only."""
+    server = Patient(("127.0.0.1", 0), partial(Quiet, directory=HTML))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium; where there is none the tests are skipped, but never in continuous integration."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        message = f"no Chromium: none of {', '.join(CHROMIUM)} is on the path"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def opened(browser: Browser, address: str) -> Callable[[str, str], Visit]:
+    """The visit of a page by a way, made when a test first asks for it."""
+    start = {"disk": HTML.as_uri(), "loopback": address}
+    return cache(lambda page, way: visit(browser, f"{start[way]}/{page}", THEMES[way]))
+
+
+@pytest.fixture
+def seen(opened: Callable[[str, str], Visit], page: str, way: str) -> Visit:
+    """The visit that a test looks at."""
+    return opened(page, way)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was counted, whether the tests passed or failed."""
+    totals, largest = dict.fromkeys(TOTALS, 0), {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "call":
+                continue
+            page = report.nodeid.partition("[")[2].partition("]")[0].rpartition("-disk-")[2]
+            for name, value in report.user_properties:
+                if name in totals:
+                    totals[name] += value
+                elif name in LARGEST:
+                    largest[name] = max(largest.get(name, (0, "")), (value, page))
+    if largest:
+        terminalreporter.section("what the browser saw")
+        for name, value in totals.items():
+            terminalreporter.write_line(f"{TOTALS[name]:<50}{value:>10,}")
+        for name, (value, page) in largest.items():
+            words, shape = LARGEST[name]
+            terminalreporter.write_line(f"{words:<50}{shape.format(value):>10}   {page}")

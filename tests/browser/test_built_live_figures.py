@@ -1,0 +1,98 @@
+"""Each live figure of the built pages: keys, pointer and touch change what it says.
+
+What the figures compute is tested in test_live_figures.py; here they stand in their pages.
+"""
+
+import pytest
+from built import HTML, markup, pages
+from visiting import PATIENCE
+
+FIGURES = [(page, name) for page in pages() for name in markup(page).live_figures]
+ENGINE = "assets/live.js"
+
+each_figure = pytest.mark.parametrize(
+    ("page", "name"),
+    [pytest.param(*found, marks=pytest.mark.xdist_group(found[0])) for found in FIGURES],
+)
+
+
+@pytest.fixture
+def figure(browser, page, name):
+    """The figure in its page, opened from disk on a screen that can be touched."""
+    context = browser.new_context(has_touch=True, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    opened = context.new_page()
+    opened.goto(f"{HTML.as_uri()}/{page}")
+    opened.evaluate("window.MathJax?.startup?.promise")
+    found = opened.locator(f"figure.live#{name}")
+    found.scroll_into_view_if_needed()
+    yield found
+    context.close()
+
+
+def said(figure, before: str) -> str:
+    """What the figure announces next, other than `before`."""
+    status = figure.locator("[role=status]")
+    assert status.count() == 1, f"{status.count()} elements announce changes; one is needed"
+    handle = status.element_handle()
+    figure.page.wait_for_function(
+        "([found, before]) => found.textContent.trim() !== before", arg=[handle, before]
+    )
+    return status.inner_text().strip()
+
+
+def middle(figure) -> tuple[float, float]:
+    """Where the figure's first drawing that can be dragged, or its first slider, has its middle."""
+    pad = figure.locator("canvas[tabindex], [role=application], input[type=range]").first
+    box = pad.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@each_figure
+def test_keys_change_what_a_figure_says(figure, page, name):
+    slider = figure.locator("input[type=range]").first
+    value = slider.input_value()
+    slider.focus()
+    slider.press("ArrowLeft")
+    if slider.input_value() == value:  # it stood at its end
+        slider.press("ArrowRight")
+    assert slider.input_value() != value, f"{page}#{name}: keys do not move the first slider"
+    first = said(figure, "")
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    assert said(figure, first) != first
+
+
+@each_figure
+def test_a_drag_changes_what_a_figure_says(figure):
+    x, y = middle(figure)
+    mouse = figure.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + 40, y - 15, steps=4)
+    mouse.up()
+    assert said(figure, "")
+
+
+@each_figure
+def test_a_touch_changes_what_a_figure_says(figure):
+    x, y = middle(figure)
+    figure.page.touchscreen.tap(x + 37, y)
+    assert said(figure, "")
+
+
+@each_figure
+def test_without_scripts_a_figure_shows_its_picture(browser, page, name):
+    context = browser.new_context(java_script_enabled=False)
+    opened = context.new_page()
+    opened.goto(f"{HTML.as_uri()}/{page}")
+    found = opened.locator(f"figure.live#{name}")
+    assert found.locator("img").is_visible(), f"{page}#{name} is empty without scripts"
+    assert found.locator("figcaption").is_visible()
+    assert found.locator("input, button, canvas").count() == 0
+    context.close()
+
+
+def test_only_pages_with_live_figures_load_the_engine(page, opened):
+    loaded = any(ENGINE in request for request in opened(page, "disk").requests)
+    assert loaded == bool(markup(page).live_figures), f"{page} and the engine do not fit"

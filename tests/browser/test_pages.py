@@ -1,0 +1,100 @@
+"""Every page, from disk and over loopback: mathematics, requests, errors, pictures, width."""
+
+import re
+
+from built import HTML, markup, pages, weight
+from visiting import local_path, watched
+
+# Said by the browser of a search from disk: the text under a result cannot be fetched there.
+NO_FETCH_FROM_DISK = re.compile(r"^Access to fetch at 'file:|net::ERR_FAILED|Failed to fetch")
+FILE_NAME = re.compile(r"^\S*\.(png|svg|jpe?g|gif|webp)$|^[0-9a-f]{16,}$", re.IGNORECASE)
+
+
+def test_the_book_is_built():
+    assert "index.html" in pages(), f"no built book at {HTML}: run `make book` first"
+
+
+def test_mathematics_is_typeset(page, way, seen, record_property):
+    expected = markup(page).formulas
+    if page.startswith("chapters/"):
+        assert expected > 0, f"{page} has no formula: a chapter needs some"
+    if way == "disk":
+        record_property("pages", 1)
+        record_property("formulas", seen.formulas)
+    assert seen.formulas == expected, f"{page} typesets {seen.formulas} of {expected} formulas"
+    assert not seen.faults, f"{page} has formulas that MathJax refuses: {seen.faults}"
+
+
+def test_nothing_is_requested_from_another_host(page, seen, address, record_property):
+    own = (f"{HTML.as_uri()}/", f"{address}/", "data:", "blob:")
+    others = [request for request in seen.requests if not request.startswith(own)]
+    record_property("external requests", len(others))
+    assert not others, f"{page} asks for {others}: keep a copy in the book"
+
+
+def test_no_request_fails(page, seen):
+    assert len(seen.requests) > 1, f"{page} asks for nothing: was it watched?"
+    assert not seen.failed, f"{page} asks for what is not there: {seen.failed}"
+
+
+def test_no_error_in_the_console(page, seen):
+    assert not seen.errors, f"{page} says in the console: {seen.errors}"
+
+
+def test_pictures_load_and_say_what_they_show(page, way, seen, record_property):
+    in_text = [picture for picture in seen.pictures if picture.in_text]
+    if way == "disk":
+        record_property("figures", len(in_text))
+        record_property("live figures", len(markup(page).live_figures))
+    for picture in seen.pictures:
+        assert picture.width > 0, f"{page}: the picture {picture.source} does not load"
+    for picture in in_text:
+        words = (picture.alt or "").strip()
+        assert words, f"{page}: the picture {picture.source} has no alt text"
+        assert not FILE_NAME.match(words), f"{page}: the alt text {words} is a file's name"
+        assert len(words.split()) >= 5, f"{page}: the alt text {words!r} says too little"
+
+
+def test_a_chapter_shows_pictures(page, seen):
+    if page.startswith("chapters/"):
+        assert any(picture.in_text for picture in seen.pictures), f"{page} shows no picture"
+
+
+def test_no_sideways_scrolling_at_320_pixels(page, seen):
+    found = f"{page} is {seen.scrolled_width} px wide in a window of 320: {seen.too_wide}"
+    assert seen.scrolled_width <= 320, found
+
+
+def test_weight_and_time_are_counted(page, opened, record_property):
+    visit = opened(page, "disk")
+    files = {local_path(request) for request in visit.requests if request.startswith("file:")}
+    assert HTML / page in files
+    on_disk, compressed = map(sum, zip(*map(weight, files), strict=True))
+    record_property("kilobytes", on_disk / 1000)
+    record_property("compressed", compressed / 1000)
+    record_property("milliseconds", visit.milliseconds)
+
+
+def search(browser, start: str) -> tuple[str, int, list[str]]:
+    """What a search for "posterior" says, how many results it lists, and the console's errors."""
+    opened = browser.new_page()
+    _, _, errors = watched(opened)
+    opened.goto(f"{start}/search.html?q=posterior")
+    opened.wait_for_function("document.querySelector('.search-summary')?.textContent.match(/\\d/)")
+    found = opened.locator("ul.search li").count()
+    said = opened.locator(".search-summary").text_content()
+    opened.close()
+    return said, found, errors
+
+
+def test_search_works_from_disk(browser):
+    said, found, errors = search(browser, HTML.as_uri())
+    unexpected = [error for error in errors if not NO_FETCH_FROM_DISK.search(error)]
+    assert found >= 5, f"the search lists {found} results and says: {said}"
+    assert not unexpected, unexpected
+
+
+def test_search_works_over_loopback(browser, address):
+    said, found, errors = search(browser, address)
+    assert found >= 5, f"the search lists {found} results and says: {said}"
+    assert not errors, errors

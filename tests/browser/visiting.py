@@ -1,0 +1,124 @@
+"""One visit of one page in the browser, with everything that the tests ask about it."""
+
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import axe_playwright_python
+from playwright.sync_api import Browser, ConsoleMessage, Page
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
+PATIENCE = 120_000  # milliseconds that a busy machine may take to open a page
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# One rule of WCAG 2.1 A that axe still calls experimental: the visible words are in the name.
+ALSO = {"label-content-name-mismatch": {"enabled": True}}
+
+SETTLED = """async () => {
+    await window.MathJax?.startup?.promise;
+    return performance.now();
+}"""
+SEEN = """() => ({
+    formulas: document.querySelectorAll('mjx-container').length,
+    faults: [...document.querySelectorAll('[data-mjx-error], mjx-merror, merror')]
+        .map(found => found.dataset.mjxError ?? found.textContent),
+    links: [...document.querySelectorAll('a[href]')].map(found => found.href),
+    images: [...document.querySelectorAll('img')].map(found => ({
+        source: found.getAttribute('src'), alt: found.getAttribute('alt'),
+        width: found.naturalWidth, inText: found.closest('article') !== null })),
+})"""
+WIDER = """() => [...document.querySelectorAll('main *')].filter(found => {
+    for (let above = found; above; above = above.parentElement) {
+        const style = getComputedStyle(above);
+        if (above !== found && style.overflowX !== 'visible') return false;
+        if (style.position === 'fixed') return false;
+    }
+    return found.getBoundingClientRect().right > innerWidth + 1;
+}).map(found => found.outerHTML.slice(0, 120)).slice(-3)"""
+
+
+class Picture(NamedTuple):
+    """An `img` of a page."""
+
+    source: str
+    alt: str | None
+    width: int  # of the file's own pixels; 0 when it did not load
+    in_text: bool
+
+
+class Visit(NamedTuple):
+    """What one page did and held when it was opened in one way."""
+
+    requests: list[str]
+    failed: list[str]
+    errors: list[str]  # of the console, and uncaught
+    milliseconds: float  # until it is loaded and its mathematics typeset
+    formulas: int
+    faults: list[str]  # formulas that MathJax refused
+    links: list[str]
+    pictures: list[Picture]
+    rules: int  # that axe ran
+    violations: list[str]
+    scrolled_width: int  # of the page in a window 320 px wide
+    too_wide: list[str]
+
+
+def place(said: ConsoleMessage) -> str:
+    """What the console says, and which file it speaks of."""
+    return f"{said.text} ({said.location['url']})"
+
+
+def watched(page: Page) -> tuple[list[str], list[str], list[str]]:
+    """Lists that fill with a page's requests, failed requests and errors while it is open."""
+    requests, failed, errors = [], [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.on("response", lambda r: failed.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.on("console", lambda said: errors.append(place(said)) if said.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return requests, failed, errors
+
+
+def audit(page: Page) -> tuple[int, list[str]]:
+    """How many of axe's rules ran, and what they object to: rule, element and what it needs."""
+    page.evaluate(AXE)
+    options = {"runOnly": WCAG, "rules": ALSO, "preload": False, "resultTypes": ["violations"]}
+    found = page.evaluate("options => axe.run(document, options)", options)
+    ran = sum(len(found[kind]) for kind in ("passes", "violations", "incomplete", "inapplicable"))
+    objections = [
+        f"{rule['id']}: {node['html'][:160]} — {node['failureSummary']}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+    return ran, objections
+
+
+def visit(browser: Browser, address: str, theme: str) -> Visit:
+    """Open an address in a theme at desk width, look at everything, then narrow the window."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+    )
+    context.set_default_timeout(PATIENCE)
+    context.add_init_script(f"localStorage.setItem('mode', {theme!r})")
+    page = context.new_page()
+    requests, failed, errors = watched(page)
+    page.goto(address)
+    milliseconds = page.evaluate(SETTLED)
+    seen = page.evaluate(SEEN)
+    if page.evaluate("document.documentElement.dataset.theme") != theme:
+        raise RuntimeError(f"{address} is not shown in the {theme} theme that was asked for")
+    rules, violations = audit(page)
+    page.set_viewport_size({"width": 320, "height": 700})
+    width = page.evaluate("document.scrollingElement.scrollWidth")
+    too_wide = page.evaluate(WIDER) if width > 320 else []
+    context.close()
+    pictures = [Picture(*found.values()) for found in seen["images"]]
+    return Visit(
+        *(requests, failed, errors, milliseconds),
+        *(seen["formulas"], seen["faults"], seen["links"], pictures),
+        *(rules, violations, width, too_wide),
+    )
+
+
+def local_path(address: str) -> Path:
+    """The file behind a `file://` address."""
+    return Path(unquote(urlsplit(address).path))
