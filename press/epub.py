@@ -19,6 +19,7 @@ MATHJAX = ROOT / "book" / "_extra" / "mathjax" / "tex-svg.js"
 INLINE = re.compile(r'(<span class="math[^"]*">)\\\((.*?)\\\)(</span>)', re.S)
 DISPLAY = re.compile(r"\\\[(.*?)\\\]", re.S)
 NEEDLESS = re.compile(r"<script\b.*?</script>|<svg\b.*?</svg>", re.S)  # scripts, arrows on boxes
+HIDDEN_CODE = re.compile(r'<summary aria-label="Toggle hidden content">.*?</summary>', re.S)
 STYLE = """
 div.math { overflow-x: auto; } span.eqno { float: right; }
 pre { white-space: pre-wrap; font-size: 0.8em; } img { max-width: 100%; }
@@ -60,7 +61,7 @@ def finished(text: str, made: dict[tuple[str, bool], str], styles: set[str]) -> 
     text = DISPLAY.sub(lambda m: put(m[1], True), text)
     text = re.sub(r"<details\b(?![^>]*\bopen\b)", '<details open="open"', text)
     text = re.sub(r' id="(exercise|solution|proof)-content"', "", text)  # the same on every box
-    text = text.replace("<br>", "<br />")
+    text = HIDDEN_CODE.sub("<summary>Code</summary>", text.replace("<br>", "<br />"))
     return NEEDLESS.sub("", text).replace("</head>", f"<style>{STYLE}</style></head>", 1)
 
 
