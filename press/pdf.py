@@ -41,7 +41,7 @@ def article(page: str, known: set[str]) -> Tag:
     soup = BeautifulSoup((HTML / f"{page}.html").read_text("utf-8"), "html.parser")
     found = soup.find("article")
     folder = (HTML / page).parent
-    for tag in found.select("script, a.headerlink, button"):
+    for tag in found.select("script, a.headerlink, button, summary[aria-label]"):
         tag.decompose()
     for tag in found.find_all(id=True):
         tag["id"] = anchor(page, tag["id"])
@@ -76,6 +76,7 @@ def printed(articles: dict[str, Tag], sheets: dict[str, int]) -> bytes:
     config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
     first = BeautifulSoup((HTML / "index.html").read_text("utf-8"), "html.parser")
     styles = "".join(map(str, first.find_all("link", rel="stylesheet")))
+    styles += str(first.find("script", string=re.compile("window.MathJax")))  # what it typesets
     text = FRAME.format(
         title=config["title"],
         styles=styles,
