@@ -1,12 +1,13 @@
 """Finish the EPUB that Sphinx has built: `python press/epub.py`, after `make epub` has built it.
 
 An EPUB is read without scripts, so each formula becomes MathML here, with its TeX source as the
-text that stands in where MathML is unknown. Scripts go, and folded solutions open.
+alternative text. Scripts go, and folded solutions open.
 """
 
 import html
 import re
 import sys
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -20,7 +21,11 @@ INLINE = re.compile(r'(<span class="math[^"]*">)\\\((.*?)\\\)(</span>)', re.S)
 DISPLAY = re.compile(r"\\\[(.*?)\\\]", re.S)
 NEEDLESS = re.compile(r"<script\b.*?</script>|<svg\b.*?</svg>", re.S)  # scripts, arrows on boxes
 HIDDEN_CODE = re.compile(r'<summary aria-label="Toggle hidden content">.*?</summary>', re.S)
+VARIANT = re.compile(r'<mi[^>]*mathvariant="(script|double-struck)"[^>]*>([A-Z])</mi>')
 STYLE = """
+.highlight, .highlight pre { background: #f3f4f5; }
+mtable[columnalign^="right left"] > mtr > mtd:nth-child(odd) { text-align: right; }
+mtable[columnalign^="right left"] > mtr > mtd:nth-child(even) { text-align: left; }
 div.math { overflow-x: auto; } span.eqno { float: right; }
 pre { white-space: pre-wrap; font-size: 0.8em; } img { max-width: 100%; }
 """
@@ -30,6 +35,15 @@ def formulas(text: str) -> set[tuple[str, bool]]:
     """The formulas of a page: TeX source, and whether it stands on lines of its own."""
     inline = {(html.unescape(tex), False) for _, tex, _ in INLINE.findall(text)}
     return inline | {(html.unescape(tex), True) for tex in DISPLAY.findall(text)}
+
+
+def letter(kind: str, plain: str) -> str:
+    """The one character for a script or double-struck capital: few readers know `mathvariant`."""
+    name = f"{kind.upper()} CAPITAL {plain}"
+    try:
+        return unicodedata.lookup(f"MATHEMATICAL {name}")
+    except KeyError:  # Unicode had some of them, such as ℝ, before the others
+        return unicodedata.lookup(name)
 
 
 def mathml(wanted: list[tuple[str, bool]]) -> dict[tuple[str, bool], str]:
@@ -42,7 +56,10 @@ def mathml(wanted: list[tuple[str, bool]]) -> dict[tuple[str, bool], str]:
     for (tex, _), found in made.items():
         if "<merror" in found:
             raise ValueError(f"MathJax cannot read {tex!r}")
-    return made
+    return {
+        formula: VARIANT.sub(lambda m: f"<mi>{letter(m[1], m[2])}</mi>", found)
+        for formula, found in made.items()
+    }
 
 
 def finished(text: str, made: dict[tuple[str, bool], str], styles: set[str]) -> str:

@@ -171,6 +171,15 @@ def test_a_formula_becomes_mathml_and_scripts_go(monkeypatch):
     assert '<details open="open"><br /></details>' in done
 
 
+def test_script_and_double_struck_letters_are_single_characters(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "press")
+    import epub
+
+    found = [epub.letter(*asked) for asked in (("script", "L"), ("script", "N"))]
+    found += [epub.letter(*asked) for asked in (("double-struck", "R"), ("double-struck", "E"))]
+    assert found == ["ℒ", "𝒩", "ℝ", "𝔼"]
+
+
 def test_the_workflow_runs_the_readme_s_two_commands_with_least_permissions():
     text = (ROOT / ".github" / "workflows" / "book.yml").read_text("utf-8")
     workflow = yaml.safe_load(text)
