@@ -56,10 +56,10 @@ def tags(title: str, book: str, description: str, address: str, page: str) -> st
 def describe(app: Sphinx, pagename: str, templatename: str, context: dict, doctree) -> None:
     """Give a page its description, its tags and the title that stands in its head."""
     book = app.config.html_title
-    title = unescape(context.get("title") or book)
     description = app.env.descriptions.get(pagename)
-    context["head_title"] = title if title == book else f"{title} — {book}"
     if description:
+        title = unescape(context["title"])
+        context["head_title"] = title if title == book else f"{title} — {book}"
         address = app.config.html_baseurl
         context["metatags"] += tags(title, book, description, address, f"{pagename}.html")
     icon = context["pathto"](ICON, resource=True)
