@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 HTML := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser test-slow notebooks weights lint other-processor benchmark constraints clean
+.PHONY: help book test test-browser test-slow pdf epub card notebooks weights lint other-processor benchmark constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -20,6 +20,17 @@ $(INSTALLED): requirements.txt constraints.txt pyproject.toml
 book: $(INSTALLED)  ## build the HTML, warnings as errors
 	$(BIN)/jupyter-book build book -W -n --keep-going --quiet
 	@echo "Open $(HTML) in a browser: no server and no network needed."
+
+pdf: book  ## print the HTML as one PDF; needs Chromium
+	$(BIN)/python press/pdf.py
+
+epub: $(INSTALLED)  ## build an EPUB, its formulas as MathML; needs Chromium
+	rm -rf _build/epub
+	$(BIN)/jupyter-book build book --builder custom --custom-builder epub -W -n --keep-going --quiet
+	$(BIN)/python press/epub.py
+
+card: $(INSTALLED)  ## draw the favicon and the social card again
+	$(BIN)/python press/card.py
 
 test: $(INSTALLED)  ## run the unit tests, and every notebook against its stored outputs
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile

@@ -4,6 +4,9 @@ The figure of the cell tagged `cover` becomes the picture of the README and of t
 Figures are stored with a palette, which makes them a third as large.
 Only what a reader sees is stored: no timings, no execution metadata, stable cell ids, so that a
 second run changes no file and a real change shows as a small diff.
+
+The first code cell, hidden on the page, installs the package where a hosted notebook lacks it. It
+is written here, with the address of the repository that `_config.yml` gives.
 """
 
 import base64
@@ -16,15 +19,45 @@ from pathlib import Path
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", PYDEVD_DISABLE_FILE_VALIDATION="1")
 
 import nbformat
+import yaml
 from nbclient import NotebookClient
 from PIL import Image
 
-CHAPTERS = Path(__file__).parents[1] / "book" / "chapters"
+ROOT = Path(__file__).parents[1]
+CHAPTERS = ROOT / "book" / "chapters"
 COVER = CHAPTERS.parent / "_static" / "cover.png"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+INSTALL = """\
+import importlib.util
+import os
+import subprocess
+import sys
+
+REPOSITORY = "{address}"  # where a hosted notebook finds the package
+if REPOSITORY and importlib.util.find_spec("vae_tutorial") is None:
+    fetch = f"git clone --quiet --depth=1 {{REPOSITORY}} vae-tutorial"
+    install = f"{{sys.executable}} -m pip install --quiet ./vae-tutorial"
+    subprocess.run(f"{{fetch}} && {{install}}", shell=True, check=True)
+if os.path.isdir("vae-tutorial/book/chapters"):  # where ../results is found
+    os.chdir("vae-tutorial/book/chapters")"""
+
+
+def install_source(config: Path) -> str:
+    """The code of the cell that installs the package, with the address given in `config`."""
+    return INSTALL.format(address=yaml.safe_load(config.read_text("utf-8"))["repository"]["url"])
+
+
+def with_install_cell(notebook: nbformat.NotebookNode, name: str) -> None:
+    """Write the cell that installs the package below the title, in place of an older one."""
+    cell = nbformat.v4.new_code_cell(install_source(ROOT / "_config.yml"), id=f"{name}-install")
+    cell.metadata.tags = ["remove-cell"]
+    others = [other for other in notebook.cells if other.get("id") != cell.id]
+    for number, other in enumerate(others):
+        other.id = f"{name}-{number:02d}"
+    notebook.cells = [others[0], cell, *others[1:]]
 
 
 def with_palette(png: bytes) -> bytes:
@@ -38,6 +71,7 @@ def with_palette(png: bytes) -> bytes:
 def refresh(path: Path) -> None:
     """Run one notebook from first cell to last, and replace the file once all cells passed."""
     notebook = nbformat.read(path, as_version=4)
+    with_install_cell(notebook, path.stem)
     client = NotebookClient(
         notebook,
         timeout=120,
@@ -47,8 +81,7 @@ def refresh(path: Path) -> None:
     )
     client.execute()
     notebook.metadata = nbformat.from_dict(METADATA)
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"{path.stem}-{number:02d}"
+    for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.get("metadata", {}).clear()
             if "image/png" in output.get("data", {}):
