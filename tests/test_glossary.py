@@ -38,7 +38,7 @@ NO_PROSE = (  # what is blanked out, in this order
 
 def entries(text: str) -> dict[tuple[str, ...], str]:
     """The names of each entry, and what it says."""
-    (body,) = re.findall(r"^```\{glossary\}\n(.*?)^```$", text, re.M | re.S)
+    (body,) = re.findall(r"^```\{glossary\}\n(.*?)^```$", text.replace("’", "'"), re.M | re.S)
     found = {}
     for block in body.strip().split("\n\n"):
         names = tuple(line for line in block.splitlines() if not line.startswith(" "))
@@ -48,7 +48,7 @@ def entries(text: str) -> dict[tuple[str, ...], str]:
 
 def links(text: str) -> list[tuple[int, str]]:
     """Where a text links a term, and to which name."""
-    roles = re.finditer(r"\{term\}`(?:[^`<]*<([^>`]+)>|([^`<]+))`", text)
+    roles = re.finditer(r"\{term\}`(?:[^`<]*<([^>`]+)>|([^`<]+))`", text.replace("’", "'"))
     return [(role.start(), role[1] or role[2]) for role in roles]
 
 
