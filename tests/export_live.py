@@ -50,7 +50,7 @@ def latent_pad() -> Figure:
         plane.plot(*SHOWN, "+", markersize=20, **style)
     image = plane.inset_axes((1.12, 0.3, 0.4, 0.4))
     pixels = model.decode(torch.tensor(SHOWN, dtype=torch.float64)).reshape(8, 8)
-    image.imshow(pixels, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    image.imshow(pixels.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     image.set(xticks=[], yticks=[], title="f(z) at the cross")
     return figure
 

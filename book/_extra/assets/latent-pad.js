@@ -83,7 +83,7 @@
     const random = LIVE.generator(3);
     let noise = random.normals(64);
     const axis = { range: [-4.1, 4.1], ticks: [-4, -2, 0, 2, 4] };
-    const latent = { minimum: -4, maximum: 4, step: 0.05, value: 0 };
+    const latent = { minimum: -4, maximum: 4, step: 0.05, home: 0 };
 
     stage.column();
     const chart = stage.chart({
@@ -92,24 +92,26 @@
       x: { ...axis, label: "first latent, z₁" },
       y: { ...axis, label: "second latent, z₂" },
     });
-    const first = stage.slider({ ...latent, label: "z₁" });
-    const second = stage.slider({ ...latent, label: "z₂" });
+    const first = stage.slider({ ...latent, label: "z₁", value: -1.75 });
+    const second = stage.slider({ ...latent, label: "z₂", value: 0 });
     stage.pad(chart, first, second);
 
     stage.column();
     const image = stage.image({ width: 200, rows: 8, columns: 8 });
-    const place = stage.readout("z is");
+    const place = stage.readout("z lies");
     const density = stage.readout("log p(z)");
     const shown = stage.choice({
       label: "Show",
-      options: { mean: "the mean, f(z)", draw: "a draw from p(x|z), f(z) + σε" },
+      options: {
+        mean: "the mean, f(z)",
+        draw: `a draw from p(x|z), f(z) + σε with σ = ${LIVE.number(scale, 2)}`,
+      },
       value: "mean",
     });
-    const again = stage.button("Draw another ε", function () {
+    stage.button("Draw another ε", function () {
       noise = random.normals(64);
       shown.set("draw");
     });
-    again.element.title = "σ = " + LIVE.number(scale, 2);
 
     stage.update(function () {
       const z = [first.value, second.value];

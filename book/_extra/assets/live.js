@@ -19,12 +19,14 @@
                                            width pixels wide, height = aspect · width, any pixel ratio
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
      stage.image({width, rows, columns})   {show(pixels), describe(words)}: 0 is white, 1 is black
-     stage.slider({label, minimum, maximum, step, value, decimals})   {value, set(value)}
+     stage.slider({label, minimum, maximum, step, value, home, decimals})   {value, set(value)}:
+                                           Shift with an arrow key makes ten steps; home is where
+                                           the Home key of a pad puts it, value if not given
      stage.choice({label, options, value}) radio buttons, options {key: words}: {value, set(key)}
      stage.button(words, action)           {element}: calls action, then updates
      stage.readout(label)                  {show(words)}: a line of text, label and value
      stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
-                                           sliders (vertical may be null); Home puts them back
+                                           sliders (vertical may be null), Shift ten steps
      stage.update(function)                see above; it returns what is announced, politely
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
@@ -149,14 +151,14 @@
       return made;
     }
 
-    function slider({ label, minimum, maximum, step, value, decimals = 2 }) {
+    function slider({ label, minimum, maximum, step, value, home = value, decimals = 2 }) {
       const line = make("label", place(), { className: "live-slider" });
       make("span", line, { textContent: label });
       const range = { type: "range", min: minimum, max: maximum, step, value };
       const input = make("input", line, range);
       const shown = make("span", line, { className: "live-value" });
       shown.setAttribute("aria-hidden", "true"); // the slider itself says its value
-      const made = { element: input, step, start: value, value };
+      const made = { element: input, step, home, value };
       made.set = function (wanted) {
         input.value = wanted; // the browser keeps it in range and on a step
         made.value = Number(input.value);
@@ -238,7 +240,7 @@
         const home = event.key === "Home";
         if (!home && steps[0] + steps[1] === 0) return;
         event.preventDefault();
-        sliders.forEach((each, i) => each.set(home ? each.start : each.value + each.step * steps[i]));
+        sliders.forEach((each, i) => each.set(home ? each.home : each.value + each.step * steps[i]));
         changed();
       });
     }
