@@ -20,7 +20,7 @@ from vae_tutorial.pretrained import two_latents
 
 BOOK = Path(__file__).parents[1] / "book"
 ASSETS, STATIC_PICTURES = BOOK / "_extra" / "assets", BOOK / "live"
-SHOWN = (-1.75, 0.0)  # the latent of the static picture
+SHOWN = (-1.75, -0.8)  # the latent of the static picture, and where the pad begins
 
 
 def float32(values: Tensor) -> str:
@@ -46,6 +46,7 @@ def latent_pad() -> Figure:
     figure = latent_map(model.encoder(digits.train).mean, digits.train_labels)
     figure.set_size_inches(7.2, 4.8)
     (plane,) = figure.axes
+    plane.set(xlim=(-4.1, 4.1), ylim=(-4.1, 4.1))  # the axes of the live plane
     for style in ({"color": "white", "mew": 5}, {"color": "#222222", "mew": 2}):
         plane.plot(*SHOWN, "+", markersize=20, **style)
     image = plane.inset_axes((1.12, 0.3, 0.4, 0.4))

@@ -93,7 +93,7 @@
       y: { ...axis, label: "second latent, z₂" },
     });
     const first = stage.slider({ ...latent, label: "z₁", value: -1.75 });
-    const second = stage.slider({ ...latent, label: "z₂", value: 0 });
+    const second = stage.slider({ ...latent, label: "z₂", value: -0.8 });
     stage.pad(chart, first, second);
 
     stage.column();

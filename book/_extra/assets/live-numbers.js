@@ -26,6 +26,10 @@
     return function (input) {
       let values = Float64Array.from(input); // (inputs)
       unpacked.forEach(function ({ weight, bias }, depth) {
+        if (weight.length !== bias.length * values.length) {
+          const needed = `${bias.length} outputs of ${values.length} inputs`;
+          throw new Error(`layer ${depth} has ${weight.length} weights, not ${needed}`);
+        }
         const outputs = new Float64Array(bias.length); // (outputs)
         for (let row = 0; row < bias.length; row += 1) {
           let sum = bias[row];
