@@ -45,11 +45,12 @@ def latent_pad() -> Figure:
     model, digits = two_latents(), load_digits(torch.float64)
     figure = latent_map(model.encoder(digits.train).mean, digits.train_labels)
     figure.set_size_inches(7.2, 4.8)
+    figure.get_layout_engine().set(w_pad=0.12)  # inches, so that no frame touches the edge
     (plane,) = figure.axes
     plane.set(xlim=(-4.1, 4.1), ylim=(-4.1, 4.1))  # the axes of the live plane
     for style in ({"color": "white", "mew": 5}, {"color": "#222222", "mew": 2}):
         plane.plot(*SHOWN, "+", markersize=20, **style)
-    image = plane.inset_axes((1.12, 0.3, 0.4, 0.4))
+    image = plane.inset_axes((1.08, 0.33, 0.34, 0.34))
     pixels = model.decode(torch.tensor(SHOWN, dtype=torch.float64)).reshape(8, 8)
     image.imshow(pixels.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     image.set(xticks=[], yticks=[], title="f(z) at the cross")
