@@ -45,7 +45,7 @@ def latent_pad() -> Figure:
     model, digits = two_latents(), load_digits(torch.float64)
     figure = latent_map(model.encoder(digits.train).mean, digits.train_labels)
     figure.set_size_inches(7.2, 4.8)
-    figure.get_layout_engine().set(w_pad=0.12)  # inches, so that no frame touches the edge
+    figure.get_layout_engine().set(rect=(0, 0, 0.98, 1))  # no frame touches the edge
     (plane,) = figure.axes
     plane.set(xlim=(-4.1, 4.1), ylim=(-4.1, 4.1))  # the axes of the live plane
     for style in ({"color": "white", "mew": 5}, {"color": "#222222", "mew": 2}):
