@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 HTML := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser test-slow pdf epub card notebooks weights lint other-processor benchmark constraints clean
+.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights lint other-processor benchmark constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -47,6 +47,9 @@ notebooks: $(INSTALLED)  ## execute all chapters in place; a second run changes 
 
 weights: $(INSTALLED)  ## train the kept weights again; needed only when their recipe changes
 	$(BIN)/python tests/make_weights.py
+
+live: $(INSTALLED)  ## export what the live figures need: weights, and pictures for readers without scripts
+	$(BIN)/python tests/export_live.py
 
 lint: $(INSTALLED)  ## ruff (code and notebooks) and the layers contract
 	$(BIN)/ruff check .

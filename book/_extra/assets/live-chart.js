@@ -1,0 +1,156 @@
+/* Charts of the live figures: axes on a canvas, and the book's six inks. `stage.chart` makes one.
+
+   VAE_LIVE.INKS[quantity]                 {color, dash, width}: one colour, one quantity
+   chart.clear()                           white, then axes, ticks and labels; first in every update
+   chart.line(xs, ys, ink)                 a curve in the ink of its quantity; ink is a name of INKS
+   chart.points(xs, ys, color, radius, opacity)   discs
+   chart.gap(xs, lows, highs)              the hatched grey band between a bound and the truth
+   chart.area(xs, ys, ink)                 a pale tint between a curve and zero
+   chart.text(x, y, words, color, align)   words at a place in data units
+   chart.toX(x), toY(y), fromX(px), fromY(px)     data units ↔ pixels of the page
+   chart.range(x, y)                       new limits, each [low, high]
+   chart.canvas                            what `stage.canvas` returned: context, width, height
+*/
+(function () {
+  "use strict";
+  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  const MARGIN = { left: 44, right: 10, top: 10, bottom: 40 }; // pixels
+  const GREY = "#666666";
+
+  LIVE.FONT = "13px system-ui, sans-serif";
+  LIVE.INKS = {
+    data: { color: "#222222", dash: [], width: 2 }, // data, log p(x): what is given or true
+    prior: { color: "#0072B2", dash: [7, 4], width: 2 },
+    encoder: { color: "#C44E00", dash: [], width: 2 }, // q(z|x), and the bound computed with it
+    posterior: { color: "#007F5C", dash: [], width: 1.25 }, // the exact p(z|x)
+    decoder: { color: "#B8447E", dash: [8, 3, 2, 3], width: 2 }, // p(x|z), distortion
+    rival: { color: "#7A5195", dash: [2, 3], width: 2 }, // score function, baseline
+  };
+
+  /* axes: {x: {range: [low, high], label, ticks: [values]}, y: the same} */
+  LIVE.chart = function (canvas, axes) {
+    const pen = canvas.context;
+    let [left, right] = axes.x.range;
+    let [bottom, top] = axes.y.range;
+    const innerWidth = () => canvas.width - MARGIN.left - MARGIN.right;
+    const innerHeight = () => canvas.height - MARGIN.top - MARGIN.bottom;
+    const toX = (x) => MARGIN.left + ((x - left) / (right - left)) * innerWidth();
+    const toY = (y) => MARGIN.top + ((top - y) / (top - bottom)) * innerHeight();
+    const fromX = (px) => left + ((px - MARGIN.left) / innerWidth()) * (right - left);
+    const fromY = (px) => top - ((px - MARGIN.top) / innerHeight()) * (top - bottom);
+
+    /* Whatever `draw` does stays between the axes. */
+    function inside(draw) {
+      pen.save();
+      pen.beginPath();
+      pen.rect(MARGIN.left, MARGIN.top, innerWidth(), innerHeight());
+      pen.clip();
+      draw();
+      pen.restore();
+    }
+
+    function path(xs, ys) {
+      for (let i = 0; i < xs.length; i += 1) {
+        pen.lineTo(toX(xs[i]), toY(ys[i]));
+      }
+    }
+
+    function word(text, px, py, align, color) {
+      pen.font = LIVE.FONT;
+      pen.textAlign = align;
+      pen.textBaseline = "middle";
+      pen.fillStyle = color;
+      pen.fillText(text, px, py);
+    }
+
+    function clear() {
+      const [foot, end] = [canvas.height - MARGIN.bottom, canvas.width - MARGIN.right];
+      pen.fillStyle = "white";
+      pen.fillRect(0, 0, canvas.width, canvas.height);
+      pen.beginPath();
+      pen.moveTo(MARGIN.left, MARGIN.top);
+      pen.lineTo(MARGIN.left, foot);
+      pen.lineTo(end, foot);
+      pen.strokeStyle = GREY;
+      pen.lineWidth = 1;
+      pen.stroke();
+      for (const x of axes.x.ticks.filter((tick) => tick >= left && tick <= right)) {
+        pen.strokeRect(toX(x), foot, 0, 4);
+        word(String(x).replace("-", "−"), toX(x), foot + 13, "center", "#222222");
+      }
+      for (const y of axes.y.ticks.filter((tick) => tick >= bottom && tick <= top)) {
+        pen.strokeRect(MARGIN.left - 4, toY(y), 4, 0);
+        word(String(y).replace("-", "−"), MARGIN.left - 7, toY(y), "right", "#222222");
+      }
+      word(axes.x.label, MARGIN.left + innerWidth() / 2, canvas.height - 9, "center", "#222222");
+      pen.save();
+      pen.translate(9, MARGIN.top + innerHeight() / 2);
+      pen.rotate(-Math.PI / 2);
+      word(axes.y.label, 0, 0, "center", "#222222");
+      pen.restore();
+    }
+
+    function line(xs, ys, ink) {
+      const { color, dash, width } = LIVE.INKS[ink];
+      inside(function () {
+        pen.beginPath();
+        path(xs, ys);
+        pen.strokeStyle = color;
+        pen.lineWidth = width;
+        pen.setLineDash(dash);
+        pen.stroke();
+      });
+    }
+
+    function points(xs, ys, color, radius, opacity) {
+      inside(function () {
+        pen.fillStyle = color;
+        pen.globalAlpha = opacity;
+        for (let i = 0; i < xs.length; i += 1) {
+          pen.beginPath();
+          pen.arc(toX(xs[i]), toY(ys[i]), radius, 0, 2 * Math.PI);
+          pen.fill();
+        }
+      });
+    }
+
+    function gap(xs, lows, highs) {
+      inside(function () {
+        pen.beginPath();
+        path(xs, lows);
+        path(Array.from(xs).reverse(), Array.from(highs).reverse());
+        pen.fillStyle = "#EEEEEE";
+        pen.fill();
+        pen.clip();
+        pen.beginPath();
+        for (let start = -canvas.height; start < canvas.width; start += 8) {
+          pen.moveTo(start, canvas.height);
+          pen.lineTo(start + canvas.height, 0);
+        }
+        pen.strokeStyle = "#888888";
+        pen.lineWidth = 0.75;
+        pen.stroke();
+      });
+    }
+
+    function area(xs, ys, ink) {
+      inside(function () {
+        pen.beginPath();
+        pen.moveTo(toX(xs[0]), toY(0));
+        path(xs, ys);
+        pen.lineTo(toX(xs[xs.length - 1]), toY(0));
+        pen.fillStyle = LIVE.INKS[ink].color;
+        pen.globalAlpha = 0.2;
+        pen.fill();
+      });
+    }
+
+    const text = (x, y, words, color, align) => word(words, toX(x), toY(y), align, color);
+    function range(x, y) {
+      [left, right] = x;
+      [bottom, top] = y;
+    }
+    const shapes = { clear, line, points, gap, area, text, range };
+    return { canvas, ...shapes, toX, toY, fromX, fromY };
+  };
+})();

@@ -1,0 +1,271 @@
+/* The engine of the live figures: plain scripts that also work from a disk, with no server.
+
+   A page says ```{live} latent-pad```: a figure with its static picture and caption. A figure's own
+   file, assets/latent-pad.js, brings it to life:
+
+       VAE_LIVE.figure("latent-pad", function (stage) {
+         const first = stage.slider({ label: "z₁", minimum: -4, maximum: 4, step: 0.05, value: 0 });
+         const chart = stage.chart({ width: 360, aspect: 1, x: {…}, y: {…} });
+         stage.update(function () {      // now, after every change of a control, after a resize
+           chart.clear(); …              // draw everything from the controls' values
+           stage.values = { z: [first.value] };   // for tests: VAE_LIVE.stages[figure id].values
+           return "z₁ is 0.50.";         // one sentence, for the screen reader
+         });
+       });
+
+   Parts stand in the order in which they are made; each goes into the newest column.
+     stage.column()                        a new column; columns stand side by side where they fit
+     stage.canvas({width, aspect})         {element, context, width, height, describe(words)}: at most
+                                           width pixels wide, height = aspect · width, any pixel ratio
+     stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
+     stage.image({width, rows, columns})   {show(pixels), describe(words)}: 0 is white, 1 is black
+     stage.slider({label, minimum, maximum, step, value, home, decimals})   {value, set(value)}:
+                                           Shift with an arrow key makes ten steps; home is where
+                                           the Home key of a pad puts it, value if not given
+     stage.choice({label, options, value}) radio buttons, options {key: words}: {value, set(key)}
+     stage.button(words, action)           {element}: calls action, then updates
+     stage.readout(label)                  {show(words)}: a line of text, label and value
+     stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
+                                           sliders (vertical may be null), Shift ten steps
+     stage.update(function)                see above; it returns what is announced, politely
+     stage.animate(step)                   calls step and updates, a frame at a time, until step
+                                           returns false; at once where motion is to be reduced
+     stage.stop()                          ends an animation
+   A canvas needs words: call describe in every update. If anything throws, the error goes to the
+   console and the static picture comes back. Numbers: see live-numbers.js. */
+(function () {
+  "use strict";
+  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  const QUIET = 500; // milliseconds without a change before it is announced
+  let groups = 0; // radio buttons of one choice share a name
+  LIVE.stages = {};
+
+  LIVE.reducedMotion = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+  function make(tag, parent, properties) {
+    const element = Object.assign(document.createElement(tag), properties);
+    parent.append(element);
+    return element;
+  }
+
+  /* Brings every figure of this name to life; its script stands after them on the page. */
+  LIVE.figure = function (name, build) {
+    for (const figure of document.querySelectorAll("figure.live-" + name)) {
+      const stage = createStage(name, figure);
+      stage.guard(function () {
+        build(stage);
+        figure.classList.add("is-live"); // the style sheet now hides the static picture
+        LIVE.stages[figure.id] = stage;
+        stage.redraw();
+      })();
+    }
+  };
+
+  function createStage(name, figure) {
+    const root = make("div", figure, { className: "live-stage" });
+    figure.prepend(root);
+    const status = make("p", root, { className: "live-status" });
+    status.setAttribute("role", "status");
+    let column = null;
+    let update = () => "";
+    let timer = 0;
+    let frame = 0;
+
+    /* The same function; if it throws, the static picture comes back. */
+    function guard(action) {
+      return function (...values) {
+        try {
+          return action(...values);
+        } catch (error) {
+          stop();
+          clearTimeout(timer);
+          resized.disconnect();
+          root.remove();
+          figure.classList.remove("is-live");
+          delete LIVE.stages[figure.id];
+          console.error("The live figure " + name + " stopped.", error);
+        }
+      };
+    }
+    const redraw = () => update();
+    const changed = guard(function () {
+      const words = update();
+      clearTimeout(timer);
+      timer = setTimeout(() => (status.textContent = words), QUIET);
+    });
+
+    const canvases = new Map(); // element → what fits it to its place
+    const resized = new ResizeObserver(
+      guard(function (entries) {
+        entries.forEach((entry) => canvases.get(entry.target)());
+        redraw();
+      }),
+    );
+
+    function startColumn() {
+      column = make("div", root, { className: "live-column" });
+    }
+    const place = () => column || (startColumn(), column);
+
+    function picture(width) {
+      const element = make("canvas", place());
+      element.style.maxWidth = width + "px";
+      element.setAttribute("role", "img");
+      return { element, describe: (words) => element.setAttribute("aria-label", words) };
+    }
+
+    function canvas({ width, aspect }) {
+      const made = picture(width);
+      made.element.style.aspectRatio = String(1 / aspect);
+      made.context = made.element.getContext("2d");
+      function fit() {
+        made.width = made.element.clientWidth || width; // pixels of the page
+        made.height = made.width * aspect;
+        const ratio = window.devicePixelRatio;
+        made.element.width = Math.round(made.width * ratio); // pixels of the screen
+        made.element.height = Math.round(made.height * ratio);
+        made.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      }
+      fit();
+      canvases.set(made.element, fit);
+      resized.observe(made.element);
+      return made;
+    }
+
+    const chart = ({ width, aspect, x, y }) => LIVE.chart(canvas({ width, aspect }), { x, y });
+
+    function image({ width, rows, columns }) {
+      const made = picture(width);
+      made.element.className = "live-image"; // one pixel an entry, magnified by the style sheet
+      made.element.style.aspectRatio = columns + " / " + rows;
+      Object.assign(made.element, { width: columns, height: rows });
+      const context = made.element.getContext("2d");
+      made.show = function (pixels) {
+        const grey = context.createImageData(columns, rows);
+        pixels.forEach(function (ink, i) {
+          const level = 255 * (1 - ink); // clamped to 0 … 255 when stored
+          grey.data.set([level, level, level, 255], 4 * i);
+        });
+        context.putImageData(grey, 0, 0);
+      };
+      return made;
+    }
+
+    function slider({ label, minimum, maximum, step, value, home = value, decimals = 2 }) {
+      const line = make("label", place(), { className: "live-slider" });
+      make("span", line, { textContent: label });
+      const range = { type: "range", min: minimum, max: maximum, step, value };
+      const input = make("input", line, range);
+      const shown = make("span", line, { className: "live-value" });
+      shown.setAttribute("aria-hidden", "true"); // the slider itself says its value
+      const made = { element: input, step, home, value };
+      made.set = function (wanted) {
+        input.value = wanted; // the browser keeps it in range and on a step
+        made.value = Number(input.value);
+        shown.textContent = LIVE.number(made.value, decimals);
+        input.setAttribute("aria-valuetext", shown.textContent);
+      };
+      made.set(value);
+      input.addEventListener("input", () => (made.set(input.value), changed()));
+      input.addEventListener("keydown", function (event) {
+        const [across, up] = arrow(event);
+        if (event.shiftKey && across + up !== 0) {
+          event.preventDefault();
+          made.set(made.value + step * (across + up)); // plain arrows are the browser's
+          changed();
+        }
+      });
+      return made;
+    }
+
+    /* Steps to the right and up that a key asks for: ten with the shift key. */
+    function arrow(event) {
+      const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+      return (steps[event.key] || [0, 0]).map((count) => count * (event.shiftKey ? 10 : 1));
+    }
+
+    function choice({ label, options, value }) {
+      const box = make("fieldset", place(), { className: "live-choice" });
+      make("legend", box, { textContent: label });
+      const made = { value };
+      const buttons = {};
+      groups += 1;
+      for (const [key, words] of Object.entries(options)) {
+        const line = make("label", box);
+        const button = { type: "radio", name: "live-choice-" + groups, value: key };
+        buttons[key] = make("input", line, { ...button, checked: key === value });
+        make("span", line, { textContent: words });
+        buttons[key].addEventListener("change", () => ((made.value = key), changed()));
+      }
+      made.set = function (key) {
+        made.value = key;
+        buttons[key].checked = true;
+      };
+      return made;
+    }
+
+    function button(words, action) {
+      const element = make("button", place(), { type: "button", textContent: words });
+      element.addEventListener("click", guard(() => (action(), changed())));
+      return { element };
+    }
+
+    function readout(label) {
+      const line = make("p", place(), { className: "live-readout" });
+      make("span", line, { textContent: label });
+      const value = make("span", line);
+      return { show: (words) => (value.textContent = words) };
+    }
+
+    function pad(drawn, horizontal, vertical) {
+      const { element } = drawn.canvas;
+      const sliders = [horizontal, vertical].filter((each) => each !== null);
+      element.tabIndex = 0;
+      element.classList.add("live-pad");
+      function move(event) {
+        const box = element.getBoundingClientRect();
+        horizontal.set(drawn.fromX(event.clientX - box.left));
+        if (vertical) vertical.set(drawn.fromY(event.clientY - box.top));
+        changed();
+      }
+      element.addEventListener("pointerdown", function (event) {
+        element.setPointerCapture(event.pointerId);
+        move(event);
+      });
+      element.addEventListener("pointermove", function (event) {
+        if (element.hasPointerCapture(event.pointerId)) move(event);
+      });
+      element.addEventListener("keydown", function (event) {
+        const steps = arrow(event);
+        const home = event.key === "Home";
+        if (!home && steps[0] + steps[1] === 0) return;
+        event.preventDefault();
+        sliders.forEach((each, i) => each.set(home ? each.home : each.value + each.step * steps[i]));
+        changed();
+      });
+    }
+
+    function stop() {
+      cancelAnimationFrame(frame);
+      frame = 0;
+    }
+
+    function animate(step) {
+      stop();
+      if (LIVE.reducedMotion()) {
+        while (step() !== false);
+        changed();
+        return;
+      }
+      const next = guard(function () {
+        frame = step() === false ? 0 : requestAnimationFrame(next);
+        changed();
+      });
+      frame = requestAnimationFrame(next);
+    }
+
+    const parts = { canvas, chart, image, slider, choice, button, readout, pad };
+    const life = { guard, redraw, animate, stop, update: (action) => (update = action) };
+    return { root, values: {}, column: startColumn, ...parts, ...life };
+  }
+})();

@@ -1,0 +1,247 @@
+"""The live figures in Chromium: JavaScript's numbers against Python's, and hands on the controls.
+
+A bare page stands in for the built book: the figure as the directive writes it, and the scripts.
+"""
+
+import json
+import math
+
+import export_live
+import live
+import pytest
+import torch
+
+from vae_tutorial.data import load_digits
+from vae_tutorial.gaussians import log_normal
+from vae_tutorial.pretrained import two_latents
+
+VALUES = "VAE_LIVE.stages['fig-pad'].values"
+STATUS = "[role=status]"
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """A function that opens a page with one live figure, from disk; options are the browser's."""
+    contexts = []
+
+    def open_page(figure="latent-pad", before="", **options):
+        assets = export_live.ASSETS.as_uri()
+        names = (*live.ENGINE, *live.FIGURES[figure])
+        scripts = "".join(f"<script defer src='{assets}/{name}.js'></script>" for name in names)
+        picture = (export_live.STATIC_PICTURES / f"{figure}.png").as_uri()
+        path = tmp_path / "page.html"
+        path.write_text(
+            "<!doctype html><html lang='en'><meta charset='utf-8'><title>Figure</title>"
+            "<meta name='viewport' content='width=device-width'>"
+            f"<link rel='stylesheet' href='{assets}/live.css'><script>{before}</script>{scripts}"
+            f"<body><figure class='live live-{figure}' id='fig-pad'>"
+            f"<img alt='The static picture' src='{picture}' style='max-width: 100%'>"
+            "<figcaption>Caption</figcaption></figure></body></html>",
+            "utf-8",
+        )
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.errors = []
+        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def values(page, name):
+    """What the figure shows, by name; arrays become tensors."""
+    shown = page.evaluate(f"JSON.stringify({VALUES}.{name}, (_, v) => v.length ? [...v] : v)")
+    return torch.tensor(json.loads(shown), dtype=torch.float64)
+
+
+def press(page, *keys):
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def close(seen, expected, tolerance=1e-5):
+    torch.testing.assert_close(seen, expected, rtol=0, atol=tolerance)
+
+
+def point(*coordinates):
+    return torch.tensor(coordinates, dtype=torch.float64)
+
+
+def test_the_decoder_agrees_with_torch_at_two_thousand_latents(opened):
+    z = 2 * torch.randn(2000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    decoded = opened().evaluate("zs => zs.map(z => [...VAE_LIVE.decode(z)])", z.tolist())
+    difference = (torch.tensor(decoded, dtype=torch.float64) - two_latents().decode(z)).abs().max()
+    print(f"JavaScript against torch, 2,000 latents: at most {difference:.1e} apart")
+    assert difference <= 1e-5
+
+
+def test_the_nearest_training_digits_are_those_of_torch(opened):
+    z = 2 * torch.randn(200, 2, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    found = opened().evaluate("zs => zs.map(z => VAE_LIVE.neighbours(z))", z.tolist())
+    digits = load_digits(torch.float64)
+    distances = torch.cdist(z, two_latents().encoder(digits.train).mean)  # (200, 1500)
+    nearest = distances.topk(15, largest=False)
+    for each, near, indices in zip(found, nearest.values, nearest.indices, strict=True):
+        assert each["counts"] == digits.train_labels[indices].bincount(minlength=10).tolist()
+        assert each["distance"] == pytest.approx(near[0].item(), abs=1e-6)
+
+
+def test_the_log_density_agrees_with_torch(opened):
+    x, mean, log_variance = torch.randn(3, 50, 4, generator=torch.Generator().manual_seed(7))
+    rows = torch.stack([x, mean, log_variance], dim=1).double()  # (50, 3, 4)
+    computed = opened().evaluate("rows => rows.map(r => VAE_LIVE.logNormal(...r))", rows.tolist())
+    close(torch.tensor(computed, dtype=torch.float64), log_normal(*rows.unbind(1)), 1e-9)
+
+
+def test_noise_is_standard_normal_and_the_same_for_a_seed(opened):
+    page = opened()
+    draw = "seed => [...VAE_LIVE.generator(seed).normals(40000)]"
+    first, again, other = (torch.tensor(page.evaluate(draw, seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    for noise in (first, other, first * other):  # the product of independent ones: 0 and 1 too
+        assert abs(noise.mean()) < 4 / math.sqrt(40_000)
+    for power, moment, error in ((2, 1, math.sqrt(2)), (4, 3, math.sqrt(96))):
+        assert abs((first**power).mean() - moment) < 4 * error / math.sqrt(40_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(-1.2, 2, "−1.20"), (0.5, 2, "0.50"), (-0.001, 2, "0.00"), (12, 0, "12"), (-7.26, 1, "−7.3")],
+)
+def test_numbers_are_written_as_a_page_prints_them(opened, value, decimals, text):
+    assert opened().evaluate("given => VAE_LIVE.number(...given)", [value, decimals]) == text
+
+
+def test_keys_alone_move_z_and_what_it_means_is_announced(opened):
+    page = opened()
+    said = page.locator(STATUS)
+    assert said.count() == 1
+    assert said.inner_text() == ""
+    press(page, "Tab", "ArrowUp", "ArrowRight", "Shift+ArrowRight")  # the plane is first
+    close(values(page, "z"), point(-1.2, -0.75), 1e-9)
+    press(page, "Home")
+    close(values(page, "z"), point(0, 0), 0)
+    press(page, "Tab", "ArrowLeft", "Shift+ArrowLeft", "Tab", "Shift+ArrowUp")  # the sliders
+    z = values(page, "z")
+    close(z, point(-0.55, 0.5), 1e-9)
+    page.wait_for_function(f"document.querySelector('{STATUS}').textContent !== ''")
+    assert said.inner_text().startswith("z = (−0.55, 0.50): ")
+    assert page.get_by_label("z₁").get_attribute("aria-valuetext") == "−0.55"
+    close(values(page, "pixels"), two_latents().decode(z))
+    close(values(page, "logPrior"), log_normal(z, torch.zeros(2), torch.zeros(())), 1e-9)
+    assert page.errors == []
+
+
+def test_a_draw_adds_the_models_noise_which_stays_while_z_moves(opened):
+    page = opened()
+    page.get_by_role("radio", name="a draw from").check()
+    scale = (two_latents().pixels.variance.log_variance / 2).exp()
+    noise = values(page, "noise")
+    page.get_by_label("z₁").press("ArrowLeft")
+    assert torch.equal(values(page, "noise"), noise)
+    close(values(page, "pixels"), two_latents().decode(values(page, "z")) + scale * noise)
+    page.get_by_role("radio", name="the mean").check()
+    page.get_by_role("button").press("Enter")
+    assert not torch.isclose(values(page, "noise"), noise).any()
+    assert page.get_by_role("radio", name="a draw from").is_checked()
+
+
+def test_the_image_on_the_canvas_has_the_decoders_ink(opened):
+    page = opened()
+    read = "c => [...c.getContext('2d').getImageData(0, 0, 8, 8).data].filter((_, i) => i % 4 == 0)"
+    levels = torch.tensor(page.locator("canvas").nth(1).evaluate(read)).double()  # (64)
+    ink = two_latents().decode(values(page, "z")).clamp(0, 1)
+    close(1 - levels / 255, ink, 0.5 / 255 + 1e-5)
+
+
+def at(page, x, y):
+    """Where on the screen the plane shows z = (x, y): 4.1 units each way, inside the margins."""
+    box = page.locator("canvas").first.bounding_box()
+    across = 44 + (x + 4.1) / 8.2 * (box["width"] - 54)
+    down = 10 + (4.1 - y) / 8.2 * (box["height"] - 50)
+    return box["x"] + across, box["y"] + down
+
+
+def test_the_mouse_drags_z_even_beyond_the_edge(opened):
+    page = opened()
+    page.mouse.move(*at(page, 0, 0))
+    page.mouse.down()
+    close(values(page, "z"), point(0, 0), 0.03)
+    page.mouse.move(*at(page, 1.5, -1))
+    close(values(page, "z"), point(1.5, -1), 0.03)
+    page.mouse.move(*at(page, 9, -1))
+    close(values(page, "z"), point(4.0, -1), 0.03)
+    page.mouse.up()
+    page.mouse.move(*at(page, 0, 0))
+    close(values(page, "z"), point(4.0, -1), 0.03)
+
+
+def test_a_finger_drags_z_on_a_narrow_screen_and_nothing_overflows(opened):
+    page = opened(viewport={"width": 320, "height": 900}, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    touch = page.context.new_cdp_session(page)
+    for kind, places in (
+        ("touchStart", [at(page, 0, 0)]),
+        ("touchMove", [at(page, -1, 2)]),
+        ("touchEnd", []),
+    ):
+        points = [{"x": x, "y": y} for x, y in places]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    close(values(page, "z"), point(-1.0, 2), 0.05)
+    for control in page.locator("input, button").all():
+        assert control.bounding_box()["height"] >= 20
+    for target in page.locator("label, button").all():  # WCAG 2.2, target size
+        assert target.bounding_box()["height"] >= 24
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "Object.defineProperty(window, 'VAE_WEIGHTS', {get() { return this.kept },"
+        " set(w) { w.decoder[0].bias = w.decoder[1].bias.slice(0, 8); this.kept = w }})",
+        "window.atob = () => { throw new Error('broken') }",
+    ],
+)
+def test_when_a_script_breaks_the_picture_stays_and_the_console_says_so(opened, before):
+    page = opened(before=before)
+    assert page.get_by_alt_text("The static picture").is_visible()
+    assert page.locator(".live-stage").count() == 0
+    assert len(page.errors) == 1
+
+
+def test_when_an_update_breaks_the_picture_comes_back(opened):
+    page = opened()
+    assert not page.get_by_alt_text("The static picture").is_visible()
+    page.evaluate("() => { VAE_LIVE.decode = () => { throw new Error('broken') } }")
+    page.get_by_label("z₁").press("ArrowLeft")
+    assert page.get_by_alt_text("The static picture").is_visible()
+    assert page.locator(".live-stage").count() == 0
+    assert len(page.errors) == 1
+    assert "latent-pad" in page.errors[0]
+
+
+def test_without_scripts_and_in_print_the_picture_is_shown(opened):
+    page = opened(java_script_enabled=False)
+    assert page.get_by_alt_text("The static picture").is_visible()
+    page = opened()
+    page.emulate_media(media="print")
+    assert page.get_by_alt_text("The static picture").is_visible()
+    assert not page.locator("canvas").first.is_visible()
+
+
+@pytest.mark.parametrize(("motion", "frames"), [("no-preference", 5), ("reduce", 0)])
+def test_an_animation_is_done_at_once_where_motion_is_to_be_reduced(opened, motion, frames):
+    page = opened(reduced_motion=motion)
+    page.evaluate("""() => {
+        const stage = VAE_LIVE.stages["fig-pad"], real = window.requestAnimationFrame;
+        window.frames_asked = 0; window.steps = 0;
+        window.requestAnimationFrame = (f) => (window.frames_asked += 1, real(f));
+        stage.animate(() => (window.steps += 1) < 5);
+    }""")
+    page.wait_for_function("window.steps === 5", polling=50)  # by the clock, not by frames
+    page.wait_for_timeout(100)
+    assert page.evaluate("[window.steps, window.frames_asked]") == [5, frames]
