@@ -19,6 +19,9 @@ from pathlib import Path
 
 import torch
 
+from vae_tutorial.checkpoints import write_whole
+from vae_tutorial.provenance import provenance
+
 ROOT = Path(__file__).parents[1]
 TENSORS = ("parameters", "first", "second")
 AIMS = ("start-up", "epochs", "epochs", "writing", "writing")  # where a kill is meant to fall
@@ -130,6 +133,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="how many (%(default)s)")
     parser.add_argument("--epochs", type=int, help="of the run (eight a kill)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (%(default)s)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the result as JSON, too")
     options = parser.parse_args()
     epochs = options.epochs or 8 * options.kills
     draw, hits, begin = random.Random(options.seed), Counter(), time.monotonic()
@@ -142,12 +146,17 @@ def main() -> int:
         reached = len(records(killed))
         finish(killed, epochs)
         found = differences(alone, killed, epochs)
+    seconds = round(time.monotonic() - begin)
     where = ", ".join(f"{number} in {phase}" for phase, number in hits.most_common())
     result = f"differs in {'; '.join(found)}" if found else "the same bits as a run left alone"
     print(
         f"{hits.total()} kills ({where}), the last after epoch {reached} of {epochs}, "
-        f"in {time.monotonic() - begin:.0f} s: {result}"
+        f"in {seconds} s: {result}"
     )
+    if options.output:
+        said = {"kills": hits.total(), "identical": not found, "seconds": seconds}
+        said |= {"where": dict(hits.most_common()), "provenance": provenance() | {"threads": 1}}
+        write_whole(options.output, (json.dumps(said, indent=1) + "\n").encode())
     return 1 if found else 0
 
 
