@@ -193,6 +193,21 @@ def test_equal_gaussians_and_equal_widths_have_finite_areas(opened):
     apart("their areas", [s["above"] + s["below"] for s in sides], expected, 1e-9)
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_equal_widths_cross_once(opened, side):
+    rows = np.array([[side, 0.5, -side, 0.5]])  # log q − log p = 8z · side
+    (seen,) = both(opened("gaussian-kl"), "areas", rows)
+    below = 8 * (stats.norm.cdf(-2) - 0.5 * stats.norm.pdf(2))  # −8 E[−z; z < 0], z ~ N(1, ½²)
+    apart("one crossing", [seen["above"], seen["below"]], [8 - below, below], 1e-9)
+
+
+def test_the_rule_is_that_of_the_package(opened):
+    seen = opened("slide-q").evaluate("VAE_LIVE.trapezoid(-1, 2, 7)")
+    expected = trapezoid(-1, 2, 7)
+    apart("nodes", seen["nodes"], expected.nodes, 1e-15)
+    apart("weights", seen["weights"], expected.weights, 1e-15)
+
+
 def test_the_running_average_and_its_error_are_those_of_numpy(opened):
     script = """rows => rows.map(function ([a, b, c, d]) {
         const [q, p] = [VAE_LIVE.gaussian(a, b), VAE_LIVE.gaussian(c, d)];
