@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import torch
+from gaussian_pictures import gaussian_kl, slide_q
 from matplotlib.figure import Figure
 from refresh_notebooks import with_palette
 from torch import Tensor
@@ -58,7 +59,7 @@ def latent_pad() -> Figure:
 
 
 SCRIPTS = {"weights": ("VAE_WEIGHTS", weights)}  # file: the variable, what it holds
-PICTURES = {"latent-pad": latent_pad}
+PICTURES = {"latent-pad": latent_pad, "slide-q": slide_q, "gaussian-kl": gaussian_kl}
 
 
 def script(name: str) -> str:

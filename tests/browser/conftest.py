@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import export_live
+import live
 import pytest
 from built import HTML, pages
 from playwright.sync_api import Browser, sync_playwright
@@ -89,16 +91,49 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def opened(browser: Browser, address: str) -> Callable[[str, str], Visit]:
+def visited(browser: Browser, address: str) -> Callable[[str, str], Visit]:
     """The visit of a page by a way, made when a test first asks for it."""
     start = {"disk": HTML.as_uri(), "loopback": address}
     return cache(lambda page, way: visit(browser, f"{start[way]}/{page}", THEMES[way]))
 
 
 @pytest.fixture
-def seen(opened: Callable[[str, str], Visit], page: str, way: str) -> Visit:
+def seen(visited: Callable[[str, str], Visit], page: str, way: str) -> Visit:
     """The visit that a test looks at."""
-    return opened(page, way)
+    return visited(page, way)
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """A function that opens a page with one live figure, from disk; options are the browser's."""
+    contexts = []
+
+    def open_page(figure="latent-pad", before="", **options):
+        assets = export_live.ASSETS.as_uri()
+        names = (*live.ENGINE, *live.FIGURES[figure])
+        scripts = "".join(f"<script defer src='{assets}/{name}.js'></script>" for name in names)
+        picture = (export_live.STATIC_PICTURES / f"{figure}.png").as_uri()
+        path = tmp_path / "page.html"
+        path.write_text(
+            "<!doctype html><html lang='en'><meta charset='utf-8'><title>Figure</title>"
+            "<meta name='viewport' content='width=device-width'>"
+            f"<link rel='stylesheet' href='{assets}/live.css'><script>{before}</script>{scripts}"
+            f"<body><figure class='live live-{figure}' id='fig-pad'>"
+            f"<img alt='The static picture' src='{picture}' style='max-width: 100%'>"
+            "<figcaption>Caption</figcaption></figure></body></html>",
+            "utf-8",
+        )
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.errors = []
+        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -93,6 +93,6 @@ def test_without_scripts_a_figure_shows_its_picture(browser, page, name):
     context.close()
 
 
-def test_only_pages_with_live_figures_load_the_engine(page, opened):
-    loaded = any(ENGINE in request for request in opened(page, "disk").requests)
+def test_only_pages_with_live_figures_load_the_engine(page, visited):
+    loaded = any(ENGINE in request for request in visited(page, "disk").requests)
     assert loaded == bool(markup(page).live_figures), f"{page} and the engine do not fit"

@@ -6,8 +6,8 @@ import pytest
 from built import HTML, broken, markup
 
 
-def test_links_within_the_book_resolve(page, opened, record_property):
-    links = opened(page, "disk").links
+def test_links_within_the_book_resolve(page, visited, record_property):
+    links = visited(page, "disk").links
     own = [link for link in links if urlsplit(link).scheme == "file"]
     others = [link for link in links if urlsplit(link).scheme in ("http", "https")]
     wrong = sorted(filter(None, map(broken, set(own))))

@@ -65,8 +65,8 @@ def test_no_sideways_scrolling_at_320_pixels(page, seen):
     assert seen.scrolled_width <= 320, found
 
 
-def test_weight_and_time_are_counted(page, opened, record_property):
-    visit = opened(page, "disk")
+def test_weight_and_time_are_counted(page, visited, record_property):
+    visit = visited(page, "disk")
     files = {local_path(request) for request in visit.requests if request.startswith("file:")}
     assert HTML / page in files
     on_disk, compressed = map(sum, zip(*map(weight, files), strict=True))
