@@ -5,7 +5,7 @@
    chart.line(xs, ys, ink)                 a curve in the ink of its quantity; ink is a name of INKS
    chart.points(xs, ys, color, radius, opacity)   discs
    chart.gap(xs, lows, highs)              the hatched grey band between a bound and the truth
-   chart.area(xs, ys, ink)                 a pale tint between a curve and zero
+   chart.band(xs, lows, highs, ink)        a pale tint between two curves
    chart.text(x, y, words, color, align)   words at a place in data units
    chart.toX(x), toY(y), fromX(px), fromY(px)     data units ↔ pixels of the page
    chart.range(x, y)                       new limits, each [low, high]
@@ -27,23 +27,28 @@
     rival: { color: "#7A5195", dash: [2, 3], width: 2 }, // score function, baseline
   };
 
-  /* axes: {x: {range: [low, high], label, ticks: [values]}, y: the same} */
+  const plain = (value) => String(value).replace("-", "−");
+
+  /* axes: {x: {range: [low, high], label, ticks, words}, y: the same}. words: a function from a tick
+     to what is written there, its number if not given: for an axis of logarithms. y has room as
+     well: pixels for its label and numbers, if MARGIN.left is not enough. */
   LIVE.chart = function (canvas, axes) {
     const pen = canvas.context;
+    const margin = { ...MARGIN, left: axes.y.room || MARGIN.left };
     let [left, right] = axes.x.range;
     let [bottom, top] = axes.y.range;
-    const innerWidth = () => canvas.width - MARGIN.left - MARGIN.right;
-    const innerHeight = () => canvas.height - MARGIN.top - MARGIN.bottom;
-    const toX = (x) => MARGIN.left + ((x - left) / (right - left)) * innerWidth();
-    const toY = (y) => MARGIN.top + ((top - y) / (top - bottom)) * innerHeight();
-    const fromX = (px) => left + ((px - MARGIN.left) / innerWidth()) * (right - left);
-    const fromY = (px) => top - ((px - MARGIN.top) / innerHeight()) * (top - bottom);
+    const innerWidth = () => canvas.width - margin.left - margin.right;
+    const innerHeight = () => canvas.height - margin.top - margin.bottom;
+    const toX = (x) => margin.left + ((x - left) / (right - left)) * innerWidth();
+    const toY = (y) => margin.top + ((top - y) / (top - bottom)) * innerHeight();
+    const fromX = (px) => left + ((px - margin.left) / innerWidth()) * (right - left);
+    const fromY = (px) => top - ((px - margin.top) / innerHeight()) * (top - bottom);
 
     /* Whatever `draw` does stays between the axes. */
     function inside(draw) {
       pen.save();
       pen.beginPath();
-      pen.rect(MARGIN.left, MARGIN.top, innerWidth(), innerHeight());
+      pen.rect(margin.left, margin.top, innerWidth(), innerHeight());
       pen.clip();
       draw();
       pen.restore();
@@ -64,27 +69,27 @@
     }
 
     function clear() {
-      const [foot, end] = [canvas.height - MARGIN.bottom, canvas.width - MARGIN.right];
+      const [foot, end] = [canvas.height - margin.bottom, canvas.width - margin.right];
       pen.fillStyle = "white";
       pen.fillRect(0, 0, canvas.width, canvas.height);
       pen.beginPath();
-      pen.moveTo(MARGIN.left, MARGIN.top);
-      pen.lineTo(MARGIN.left, foot);
+      pen.moveTo(margin.left, margin.top);
+      pen.lineTo(margin.left, foot);
       pen.lineTo(end, foot);
       pen.strokeStyle = GREY;
       pen.lineWidth = 1;
       pen.stroke();
       for (const x of axes.x.ticks.filter((tick) => tick >= left && tick <= right)) {
         pen.strokeRect(toX(x), foot, 0, 4);
-        word(String(x).replace("-", "−"), toX(x), foot + 13, "center", "#222222");
+        word((axes.x.words || plain)(x), toX(x), foot + 13, "center", "#222222");
       }
       for (const y of axes.y.ticks.filter((tick) => tick >= bottom && tick <= top)) {
-        pen.strokeRect(MARGIN.left - 4, toY(y), 4, 0);
-        word(String(y).replace("-", "−"), MARGIN.left - 7, toY(y), "right", "#222222");
+        pen.strokeRect(margin.left - 4, toY(y), 4, 0);
+        word((axes.y.words || plain)(y), margin.left - 7, toY(y), "right", "#222222");
       }
-      word(axes.x.label, MARGIN.left + innerWidth() / 2, canvas.height - 9, "center", "#222222");
+      word(axes.x.label, margin.left + innerWidth() / 2, canvas.height - 9, "center", "#222222");
       pen.save();
-      pen.translate(9, MARGIN.top + innerHeight() / 2);
+      pen.translate(9, margin.top + innerHeight() / 2);
       pen.rotate(-Math.PI / 2);
       word(axes.y.label, 0, 0, "center", "#222222");
       pen.restore();
@@ -133,12 +138,11 @@
       });
     }
 
-    function area(xs, ys, ink) {
+    function band(xs, lows, highs, ink) {
       inside(function () {
         pen.beginPath();
-        pen.moveTo(toX(xs[0]), toY(0));
-        path(xs, ys);
-        pen.lineTo(toX(xs[xs.length - 1]), toY(0));
+        path(xs, lows);
+        path(Array.from(xs).reverse(), Array.from(highs).reverse());
         pen.fillStyle = LIVE.INKS[ink].color;
         pen.globalAlpha = 0.2;
         pen.fill();
@@ -150,7 +154,7 @@
       [left, right] = x;
       [bottom, top] = y;
     }
-    const shapes = { clear, line, points, gap, area, text, range };
+    const shapes = { clear, line, points, gap, band, text, range };
     return { canvas, ...shapes, toX, toY, fromX, fromY };
   };
 })();

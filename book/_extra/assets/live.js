@@ -19,14 +19,15 @@
                                            width pixels wide, height = aspect · width, any pixel ratio
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
      stage.image({width, rows, columns})   {show(pixels), describe(words)}: 0 is white, 1 is black
-     stage.slider({label, minimum, maximum, step, value, home, decimals})   {value, set(value)}:
+     stage.slider({label, minimum, maximum, step, value, home, decimals, shows})   {value, set(value)}:
                                            Shift with an arrow key makes ten steps; home is where
-                                           the Home key of a pad puts it, value if not given
+                                           the Home key of a pad puts it, value if not given; shows
+                                           turns the value into the number that the reader sees
      stage.choice({label, options, value}) radio buttons, options {key: words}: {value, set(key)}
      stage.button(words, action)           {element}: calls action, then updates
      stage.readout(label)                  {show(words)}: a line of text, label and value
      stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
-                                           sliders (vertical may be null), Shift ten steps
+                                           sliders (one may be null), Shift ten steps
      stage.update(function)                see above; it returns what is announced, politely
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
@@ -151,7 +152,8 @@
       return made;
     }
 
-    function slider({ label, minimum, maximum, step, value, home = value, decimals = 2 }) {
+    function slider({ label, minimum, maximum, step, value, ...options }) {
+      const { home = value, decimals = 2, shows = (number) => number } = options;
       const line = make("label", place(), { className: "live-slider" });
       make("span", line, { textContent: label });
       const range = { type: "range", min: minimum, max: maximum, step, value };
@@ -162,7 +164,7 @@
       made.set = function (wanted) {
         input.value = wanted; // the browser keeps it in range and on a step
         made.value = Number(input.value);
-        shown.textContent = LIVE.number(made.value, decimals);
+        shown.textContent = LIVE.number(shows(made.value), decimals);
         input.setAttribute("aria-valuetext", shown.textContent);
       };
       made.set(value);
@@ -219,13 +221,13 @@
 
     function pad(drawn, horizontal, vertical) {
       const { element } = drawn.canvas;
-      const sliders = [horizontal, vertical].filter((each) => each !== null);
+      const sliders = [horizontal, vertical];
       element.tabIndex = 0;
       element.classList.add("live-pad");
       function move(event) {
         const box = element.getBoundingClientRect();
-        horizontal.set(drawn.fromX(event.clientX - box.left));
-        if (vertical) vertical.set(drawn.fromY(event.clientY - box.top));
+        horizontal?.set(drawn.fromX(event.clientX - box.left));
+        vertical?.set(drawn.fromY(event.clientY - box.top));
         changed();
       }
       element.addEventListener("pointerdown", function (event) {
@@ -240,7 +242,7 @@
         const home = event.key === "Home";
         if (!home && steps[0] + steps[1] === 0) return;
         event.preventDefault();
-        sliders.forEach((each, i) => each.set(home ? each.home : each.value + each.step * steps[i]));
+        sliders.forEach((each, i) => each?.set(home ? each.home : each.value + each.step * steps[i]));
         changed();
       });
     }
