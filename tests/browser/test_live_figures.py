@@ -1,74 +1,17 @@
 """The live figures in Chromium: JavaScript's numbers against Python's, and hands on the controls.
 
-A bare page stands in for the built book: the figure as the directive writes it, and the scripts.
+The page is bare: see `opened` in conftest.py.
 """
 
-import json
 import math
 
-import export_live
-import live
 import pytest
 import torch
+from hands import STATUS, close, point, press, touch, values
 
 from vae_tutorial.data import load_digits
 from vae_tutorial.gaussians import log_normal
 from vae_tutorial.pretrained import two_latents
-
-VALUES = "VAE_LIVE.stages['fig-pad'].values"
-STATUS = "[role=status]"
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """A function that opens a page with one live figure, from disk; options are the browser's."""
-    contexts = []
-
-    def open_page(figure="latent-pad", before="", **options):
-        assets = export_live.ASSETS.as_uri()
-        names = (*live.ENGINE, *live.FIGURES[figure])
-        scripts = "".join(f"<script defer src='{assets}/{name}.js'></script>" for name in names)
-        picture = (export_live.STATIC_PICTURES / f"{figure}.png").as_uri()
-        path = tmp_path / "page.html"
-        path.write_text(
-            "<!doctype html><html lang='en'><meta charset='utf-8'><title>Figure</title>"
-            "<meta name='viewport' content='width=device-width'>"
-            f"<link rel='stylesheet' href='{assets}/live.css'><script>{before}</script>{scripts}"
-            f"<body><figure class='live live-{figure}' id='fig-pad'>"
-            f"<img alt='The static picture' src='{picture}' style='max-width: 100%'>"
-            "<figcaption>Caption</figcaption></figure></body></html>",
-            "utf-8",
-        )
-        contexts.append(browser.new_context(**options))
-        page = contexts[-1].new_page()
-        page.errors = []
-        page.on("console", lambda m: page.errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(path.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-def values(page, name):
-    """What the figure shows, by name; arrays become tensors."""
-    shown = page.evaluate(f"JSON.stringify({VALUES}.{name}, (_, v) => v.length ? [...v] : v)")
-    return torch.tensor(json.loads(shown), dtype=torch.float64)
-
-
-def press(page, *keys):
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def close(seen, expected, tolerance=1e-5):
-    torch.testing.assert_close(seen, expected, rtol=0, atol=tolerance)
-
-
-def point(*coordinates):
-    return torch.tensor(coordinates, dtype=torch.float64)
 
 
 def test_the_decoder_agrees_with_torch_at_two_thousand_latents(opened):
@@ -183,14 +126,7 @@ def test_the_mouse_drags_z_even_beyond_the_edge(opened):
 def test_a_finger_drags_z_on_a_narrow_screen_and_nothing_overflows(opened):
     page = opened(viewport={"width": 320, "height": 900}, has_touch=True, is_mobile=True)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
-    touch = page.context.new_cdp_session(page)
-    for kind, places in (
-        ("touchStart", [at(page, 0, 0)]),
-        ("touchMove", [at(page, -1, 2)]),
-        ("touchEnd", []),
-    ):
-        points = [{"x": x, "y": y} for x, y in places]
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    touch(page, at(page, 0, 0), at(page, -1, 2))
     close(values(page, "z"), point(-1.0, 2), 0.05)
     for control in page.locator("input, button").all():
         assert control.bounding_box()["height"] >= 20
