@@ -12,6 +12,8 @@ from sphinx.directives.patches import Figure
 ENGINE = ("live-numbers", "live-chart", "live")
 FIGURES = {  # name: what its page loads after the engine
     "latent-pad": ("weights", "latent-pad"),
+    "reparameterize": ("gradients", "reparameterize"),
+    "four-maps": ("spectrum", "four-maps"),
 }
 
 
