@@ -1,4 +1,4 @@
-"""One browser for all tests that need one, and a bare page with one live figure."""
+"""One browser for all tests that need one, and bare pages with one live figure."""
 
 import os
 import shutil
@@ -25,10 +25,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, tmp_path):
-    """A function that opens a page with one live figure, from disk; options are the browser's.
-
-    The page stands in for the built book: the figure as the directive writes it, and the scripts.
-    """
+    """A function that opens a page with one live figure, from disk; options are the browser's."""
     contexts = []
 
     def open_page(figure="latent-pad", before="", **options):

@@ -1,4 +1,4 @@
-"""Hands and eyes of the tests of live figures: keys, a finger, and what a figure shows."""
+"""What the browser tests of live figures do to a figure, and what they read from it."""
 
 import json
 
@@ -27,9 +27,34 @@ def point(*coordinates):
     return torch.tensor(coordinates, dtype=torch.float64)
 
 
-def touch(page, start, end):
-    """One finger goes down at `start`, moves to `end`, both (x, y) on the screen, and lifts."""
-    session = page.context.new_cdp_session(page)
-    for kind, places in (("touchStart", [start]), ("touchMove", [end]), ("touchEnd", [])):
-        points = [{"x": x, "y": y} for x, y in places]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+def announced(page, words):
+    """What is said once the figure has been left alone and a sentence with these words comes."""
+    said = f"document.querySelector('{STATUS}').textContent"
+    page.wait_for_function(f"words => {said}.includes(words)", arg=words)
+    return page.locator(STATUS).inner_text()
+
+
+def at(page, x, y, x_range=(-4.1, 4.1), y_range=(-4.1, 4.1), left=44):
+    """Where on the screen the first chart shows (x, y): its ranges inside its margins."""
+    box = page.locator("canvas").first.bounding_box()
+    across = (x - x_range[0]) / (x_range[1] - x_range[0]) * (box["width"] - left - 10)
+    down = (y_range[1] - y) / (y_range[1] - y_range[0]) * (box["height"] - 50)
+    return box["x"] + left + across, box["y"] + 10 + down
+
+
+def drag(page, *places):
+    """The mouse goes down at the first place, moves through the others, and comes up."""
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place)
+    page.mouse.up()
+
+
+def swipe(page, *places):
+    """A finger does the same."""
+    touch = page.context.new_cdp_session(page)
+    kinds = ["touchStart", *["touchMove"] * (len(places) - 1), "touchEnd"]
+    for kind, place in zip(kinds, (*places, None), strict=True):
+        points = [] if place is None else [{"x": place[0], "y": place[1]}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})

@@ -1,17 +1,20 @@
 """The live figures in Chromium: JavaScript's numbers against Python's, and hands on the controls.
 
-The page is bare: see `opened` in conftest.py.
+A bare page stands in for the built book: the figure as the directive writes it, and the scripts.
 """
 
 import math
 
+import live
 import pytest
 import torch
-from hands import STATUS, close, point, press, touch, values
+from hands import STATUS, announced, at, close, point, press, swipe, values
 
 from vae_tutorial.data import load_digits
 from vae_tutorial.gaussians import log_normal
 from vae_tutorial.pretrained import two_latents
+
+PHONE = {"viewport": {"width": 320, "height": 900}, "has_touch": True, "is_mobile": True}
 
 
 def test_the_decoder_agrees_with_torch_at_two_thousand_latents(opened):
@@ -71,8 +74,7 @@ def test_keys_alone_move_z_and_what_it_means_is_announced(opened):
     press(page, "Tab", "ArrowLeft", "Shift+ArrowLeft", "Tab", "Shift+ArrowUp")  # the sliders
     z = values(page, "z")
     close(z, point(-0.55, 0.5), 1e-9)
-    page.wait_for_function(f"document.querySelector('{STATUS}').textContent !== ''")
-    assert said.inner_text().startswith("z = (−0.55, 0.50): ")
+    assert announced(page, "z = (−0.55, 0.50)").startswith("z = (−0.55, 0.50): ")
     assert page.get_by_label("z₁").get_attribute("aria-valuetext") == "−0.55"
     close(values(page, "pixels"), two_latents().decode(z))
     close(values(page, "logPrior"), log_normal(z, torch.zeros(2), torch.zeros(())), 1e-9)
@@ -101,14 +103,6 @@ def test_the_image_on_the_canvas_has_the_decoders_ink(opened):
     close(1 - levels / 255, ink, 0.5 / 255 + 1e-5)
 
 
-def at(page, x, y):
-    """Where on the screen the plane shows z = (x, y): 4.1 units each way, inside the margins."""
-    box = page.locator("canvas").first.bounding_box()
-    across = 44 + (x + 4.1) / 8.2 * (box["width"] - 54)
-    down = 10 + (4.1 - y) / 8.2 * (box["height"] - 50)
-    return box["x"] + across, box["y"] + down
-
-
 def test_the_mouse_drags_z_even_beyond_the_edge(opened):
     page = opened()
     page.mouse.move(*at(page, 0, 0))
@@ -123,15 +117,21 @@ def test_the_mouse_drags_z_even_beyond_the_edge(opened):
     close(values(page, "z"), point(4.0, -1), 0.03)
 
 
-def test_a_finger_drags_z_on_a_narrow_screen_and_nothing_overflows(opened):
-    page = opened(viewport={"width": 320, "height": 900}, has_touch=True, is_mobile=True)
-    assert page.evaluate("document.documentElement.scrollWidth") == 320
-    touch(page, at(page, 0, 0), at(page, -1, 2))
+def test_a_finger_drags_z_on_a_narrow_screen(opened):
+    page = opened(**PHONE)
+    swipe(page, at(page, 0, 0), at(page, -1, 2))
     close(values(page, "z"), point(-1.0, 2), 0.05)
+
+
+@pytest.mark.parametrize("figure", live.FIGURES)
+def test_on_a_narrow_screen_nothing_overflows_and_a_finger_finds_the_controls(opened, figure):
+    page = opened(figure, **PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
     for control in page.locator("input, button").all():
         assert control.bounding_box()["height"] >= 20
     for target in page.locator("label, button").all():  # WCAG 2.2, target size
         assert target.bounding_box()["height"] >= 24
+    assert page.errors == []
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,31 @@ def test_when_an_update_breaks_the_picture_comes_back(opened):
     assert "latent-pad" in page.errors[0]
 
 
-def test_without_scripts_and_in_print_the_picture_is_shown(opened):
-    page = opened(java_script_enabled=False)
+@pytest.mark.parametrize("figure", live.FIGURES)
+def test_without_scripts_and_in_print_the_picture_is_shown(opened, figure):
+    page = opened(figure, java_script_enabled=False)
     assert page.get_by_alt_text("The static picture").is_visible()
-    page = opened()
+    page = opened(figure)
+    assert page.locator("canvas").first.is_visible()
     page.emulate_media(media="print")
     assert page.get_by_alt_text("The static picture").is_visible()
     assert not page.locator("canvas").first.is_visible()
+
+
+@pytest.mark.parametrize("figure", live.FIGURES)
+def test_every_control_and_picture_has_a_name_and_tab_visits_all_controls(opened, figure):
+    page = opened(figure)
+    for canvas in page.locator("canvas").all():
+        assert canvas.get_attribute("role") == "img"
+        assert canvas.get_attribute("aria-label").endswith(".")
+    reached = set()
+    for _ in range(page.locator("canvas[tabindex], input, button").count()):
+        press(page, "Tab")
+        reached.add(page.evaluate("document.activeElement.outerHTML"))
+    groups = page.locator("fieldset").count()  # Tab visits one radio button of each
+    assert len(reached) >= (
+        page.locator("canvas[tabindex], input[type=range], button").count() + groups
+    )
 
 
 @pytest.mark.parametrize(("motion", "frames"), [("no-preference", 5), ("reduce", 0)])

@@ -2,13 +2,17 @@
 
    VAE_LIVE.INKS[quantity]                 {color, dash, width}: one colour, one quantity
    chart.clear()                           white, then axes, ticks and labels; first in every update
-   chart.line(xs, ys, ink)                 a curve in the ink of its quantity; ink is a name of INKS
+   chart.line(xs, ys, ink)                 a curve in the ink of its quantity; ink is a name of INKS;
+                                           a dash after it, where two curves show one quantity
    chart.points(xs, ys, color, radius, opacity)   discs
    chart.gap(xs, lows, highs)              the hatched grey band between a bound and the truth
    chart.band(xs, lows, highs, ink)        a pale tint between two curves
+   chart.stripes(xs, lows, highs, color)   stripes between two curves, that slant the other way
+   chart.key([[ink, words, dash], …])      which line is which, in the top left corner
    chart.text(x, y, words, color, align)   words at a place in data units
    chart.toX(x), toY(y), fromX(px), fromY(px)     data units ↔ pixels of the page
    chart.range(x, y)                       new limits, each [low, high]
+   VAE_LIVE.ticks(low, high)               → about four round numbers between two limits
    chart.canvas                            what `stage.canvas` returned: context, width, height
 */
 (function () {
@@ -16,6 +20,7 @@
   const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
   const MARGIN = { left: 44, right: 10, top: 10, bottom: 40 }; // pixels
   const GREY = "#666666";
+  const decimals = (value) => (String(value).split(".")[1] || "").length;
 
   LIVE.FONT = "13px system-ui, sans-serif";
   LIVE.INKS = {
@@ -27,11 +32,17 @@
     rival: { color: "#7A5195", dash: [2, 3], width: 2 }, // score function, baseline
   };
 
-  const plain = (value) => String(value).replace("-", "−");
+  LIVE.ticks = function (low, high) {
+    const power = 10 ** Math.floor(Math.log10((high - low) / 3));
+    const step = [5, 2, 1].map((times) => times * power).find((each) => 3 * each <= high - low);
+    const first = Math.ceil(low / step);
+    const count = Math.floor(high / step) - first + 1;
+    return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(9)));
+  };
 
-  /* axes: {x: {range: [low, high], label, ticks, words}, y: the same}. words: a function from a tick
-     to what is written there, its number if not given: for an axis of logarithms. y has room as
-     well: pixels for its label and numbers, if MARGIN.left is not enough. */
+  /* axes: {x: {range: [low, high], label, ticks, words}, y: the same}. ticks: a list of values, round
+     ones if not given; words: a function from a tick to what is written there, its number if not.
+     y has room as well: pixels for its label and numbers, if MARGIN.left is not enough. */
   LIVE.chart = function (canvas, axes) {
     const pen = canvas.context;
     const margin = { ...MARGIN, left: axes.y.room || MARGIN.left };
@@ -68,6 +79,14 @@
       pen.fillText(text, px, py);
     }
 
+    function ticks(axis, low, high) {
+      const inRange = (tick) => tick >= low && tick <= high;
+      const shown = (axis.ticks || LIVE.ticks(low, high)).filter(inRange);
+      const most = Math.max(...shown.map(decimals));
+      const { words = (tick) => LIVE.number(tick, tick === 0 ? 0 : most) } = axis;
+      return shown.map((tick) => [tick, words(tick)]);
+    }
+
     function clear() {
       const [foot, end] = [canvas.height - margin.bottom, canvas.width - margin.right];
       pen.fillStyle = "white";
@@ -79,13 +98,13 @@
       pen.strokeStyle = GREY;
       pen.lineWidth = 1;
       pen.stroke();
-      for (const x of axes.x.ticks.filter((tick) => tick >= left && tick <= right)) {
+      for (const [x, text] of ticks(axes.x, left, right)) {
         pen.strokeRect(toX(x), foot, 0, 4);
-        word((axes.x.words || plain)(x), toX(x), foot + 13, "center", "#222222");
+        word(text, toX(x), foot + 13, "center", "#222222");
       }
-      for (const y of axes.y.ticks.filter((tick) => tick >= bottom && tick <= top)) {
+      for (const [y, text] of ticks(axes.y, bottom, top)) {
         pen.strokeRect(margin.left - 4, toY(y), 4, 0);
-        word((axes.y.words || plain)(y), margin.left - 7, toY(y), "right", "#222222");
+        word(text, margin.left - 7, toY(y), "right", "#222222");
       }
       word(axes.x.label, margin.left + innerWidth() / 2, canvas.height - 9, "center", "#222222");
       pen.save();
@@ -95,8 +114,8 @@
       pen.restore();
     }
 
-    function line(xs, ys, ink) {
-      const { color, dash, width } = LIVE.INKS[ink];
+    function line(xs, ys, ink, dash = LIVE.INKS[ink].dash) {
+      const { color, width } = LIVE.INKS[ink];
       inside(function () {
         pen.beginPath();
         path(xs, ys);
@@ -119,33 +138,65 @@
       });
     }
 
+    /* Fills what lies between two curves. */
+    function between(xs, lows, highs, color) {
+      pen.beginPath();
+      path(xs, lows);
+      path(Array.from(xs).reverse(), Array.from(highs).reverse());
+      pen.fillStyle = color;
+      pen.fill();
+    }
+
+    /* Slanted lines over what was filled last, up to the right with slant 1, down with −1. */
+    function hatch(color, slant, space) {
+      pen.clip();
+      pen.beginPath();
+      for (let start = -canvas.height; start < canvas.width; start += space) {
+        pen.moveTo(start, slant > 0 ? canvas.height : 0);
+        pen.lineTo(start + canvas.height, slant > 0 ? 0 : canvas.height);
+      }
+      pen.strokeStyle = color;
+      pen.lineWidth = 0.75;
+      pen.stroke();
+    }
+
     function gap(xs, lows, highs) {
       inside(function () {
-        pen.beginPath();
-        path(xs, lows);
-        path(Array.from(xs).reverse(), Array.from(highs).reverse());
-        pen.fillStyle = "#EEEEEE";
-        pen.fill();
-        pen.clip();
-        pen.beginPath();
-        for (let start = -canvas.height; start < canvas.width; start += 8) {
-          pen.moveTo(start, canvas.height);
-          pen.lineTo(start + canvas.height, 0);
-        }
-        pen.strokeStyle = "#888888";
-        pen.lineWidth = 0.75;
-        pen.stroke();
+        between(xs, lows, highs, "#EEEEEE");
+        hatch("#888888", 1, 8);
+      });
+    }
+
+    function stripes(xs, lows, highs, color) {
+      inside(function () {
+        between(xs, lows, highs, "white");
+        hatch(color, -1, 5);
       });
     }
 
     function band(xs, lows, highs, ink) {
       inside(function () {
-        pen.beginPath();
-        path(xs, lows);
-        path(Array.from(xs).reverse(), Array.from(highs).reverse());
-        pen.fillStyle = LIVE.INKS[ink].color;
         pen.globalAlpha = 0.2;
-        pen.fill();
+        between(xs, lows, highs, LIVE.INKS[ink].color);
+      });
+    }
+
+    function key(entries) {
+      entries.forEach(function ([ink, words, dash = LIVE.INKS[ink].dash], row) {
+        const [px, py] = [margin.left + 8, margin.top + 10 + 18 * row];
+        pen.save();
+        pen.font = LIVE.FONT;
+        pen.fillStyle = "rgb(255 255 255 / 80%)";
+        pen.fillRect(px - 3, py - 9, pen.measureText(words).width + 38, 18);
+        pen.beginPath();
+        pen.moveTo(px, py);
+        pen.lineTo(px + 26, py);
+        pen.strokeStyle = LIVE.INKS[ink].color;
+        pen.lineWidth = LIVE.INKS[ink].width;
+        pen.setLineDash(dash);
+        pen.stroke();
+        pen.restore();
+        word(words, px + 32, py, "left", LIVE.INKS[ink].color);
       });
     }
 
@@ -154,7 +205,7 @@
       [left, right] = x;
       [bottom, top] = y;
     }
-    const shapes = { clear, line, points, gap, band, text, range };
+    const shapes = { clear, line, points, gap, band, stripes, key, text, range };
     return { canvas, ...shapes, toX, toY, fromX, fromY };
   };
 })();

@@ -27,7 +27,9 @@
      stage.button(words, action)           {element}: calls action, then updates
      stage.readout(label)                  {show(words)}: a line of text, label and value
      stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
-                                           sliders (one may be null), Shift ten steps
+                                           sliders (one may be null), Shift ten steps; where
+                                           vertical has a function `at`, a drag to the height y of
+                                           the chart sets it to at(y), not to y
      stage.update(function)                see above; it returns what is announced, politely
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
@@ -222,12 +224,13 @@
     function pad(drawn, horizontal, vertical) {
       const { element } = drawn.canvas;
       const sliders = [horizontal, vertical];
+      const { at = (y) => y } = vertical || {};
       element.tabIndex = 0;
       element.classList.add("live-pad");
       function move(event) {
         const box = element.getBoundingClientRect();
         horizontal?.set(drawn.fromX(event.clientX - box.left));
-        vertical?.set(drawn.fromY(event.clientY - box.top));
+        vertical?.set(at(drawn.fromY(event.clientY - box.top)));
         changed();
       }
       element.addEventListener("pointerdown", function (event) {

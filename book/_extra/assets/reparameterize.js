@@ -108,11 +108,7 @@
         ticks: [1, 2, 3, 4],
         words: (power) => (10 ** power).toLocaleString("en-GB"),
       },
-      y: {
-        range: [-4, 8], // moves with the exact value
-        label: "gradient in μ₁ of E‖z‖²",
-        ticks: [-10, -8, -6, -4, -2, 0, 2, 4, 6, 8, 10],
-      },
+      y: { range: [-4, 8], label: "gradient in μ₁ of E‖z‖²" }, // moves with the exact value
     });
 
     stage.column();
