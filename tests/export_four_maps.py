@@ -62,7 +62,7 @@ def picture() -> Figure:
         middle.plot(error, rate, "o", color=INKS["encoder"][0], markeredgecolor="white")
         middle.text(4.9, 50, "slope $-1/2σ^2$", color=decoder, ha="right")
         middle.set(xlim=(0, 5), ylim=(0, 60))
-        middle.set(xlabel="squared error an image", ylabel="rate, nats an image")
+        middle.set(xlabel="squared error per image", ylabel="rate, nats per image")
         right.set_axis_off()
         stack = {"digit": image, "σ² = 0.05": copies(image, BEGIN), "Λ = I": data.mean}
         for i, (name, pixels) in enumerate(stack.items()):

@@ -57,6 +57,8 @@ def picture() -> Figure:
         Panel(layers, "draws", "gradient in $\\mu_1$", axes=axes),
         height=2.7,
     )
+    for axes in figure.axes[:2]:
+        axes.lines[0].set_alpha(0.35)  # the cloud, behind its curves
     chart = figure.axes[-1]
     for color, low, high in bands:
         chart.fill_between(counts.numpy(), low.numpy(), high.numpy(), color=color, alpha=0.2, lw=0)

@@ -121,8 +121,8 @@
     const trade = stage.chart({
       width: 340,
       aspect: 0.9,
-      x: { range: [0, 5], label: "squared error an image", ticks: [0, 1, 2, 3, 4, 5] },
-      y: { range: [0, 60], label: "rate, nats an image", ticks: [0, 20, 40, 60] },
+      x: { range: [0, 5], label: "squared error per image", ticks: [0, 1, 2, 3, 4, 5] },
+      y: { range: [0, 60], label: "rate, nats per image", ticks: [0, 20, 40, 60] },
     });
 
     stage.column();
