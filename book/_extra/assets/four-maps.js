@@ -150,7 +150,7 @@
       const number = LIVE.number(variance, 3);
       const collapsed = law.active === 0;
       const largest = LIVE.number(eigenvalues[0], 3);
-      const side = collapsed ? "below σ²: all collapse" : "above σ²";
+      const side = collapsed ? "< σ²: collapse" : "> σ²";
       drawSpectrum(spectrum, level.value);
       drawTrade(trade, law, variance);
       image.show(strip.flat());
@@ -160,7 +160,7 @@
       lines.distortion.show(`${LIVE.number(law.distortion, 2)} nats`);
       lines.total.show(`${LIVE.number(law.rate + law.distortion, 2)} nats`);
       lines.error.show(LIVE.number(law.squaredError, 3));
-      lines.verdict.show(`${largest}, ${side}`);
+      lines.verdict.show(`${largest} ${side}`);
 
       const copied = collapsed ? "the mean image, as of every digit" : "its copy";
       const words = collapsed
