@@ -1,7 +1,8 @@
 """Export what the live figures need: `python tests/export_live.py`, or `make live`.
 
 Scripts that carry trained weights go to `book/_extra/assets`, the static pictures for readers
-without scripts to `book/live`. A new figure adds an entry to SCRIPTS or PICTURES.
+without scripts to `book/live`. A new figure adds an entry to SCRIPTS or PICTURES; what it exports
+stands in a file of its own.
 """
 
 import base64
@@ -9,8 +10,10 @@ import io
 import json
 from pathlib import Path
 
+import export_four_maps
+import export_gaussians
+import export_reparameterize
 import torch
-from gaussian_pictures import gaussian_kl, slide_q
 from matplotlib.figure import Figure
 from refresh_notebooks import with_palette
 from torch import Tensor
@@ -58,14 +61,24 @@ def latent_pad() -> Figure:
     return figure
 
 
-SCRIPTS = {"weights": ("VAE_WEIGHTS", weights)}  # file: the variable, what it holds
-PICTURES = {"latent-pad": latent_pad, "slide-q": slide_q, "gaussian-kl": gaussian_kl}
+SCRIPTS = {  # file: the variable, what it holds
+    "weights": ("VAE_WEIGHTS", weights),
+    "spectrum": ("VAE_SPECTRUM", export_four_maps.exported),
+}
+PICTURES = {
+    "latent-pad": latent_pad,
+    "slide-q": export_gaussians.slide_q,
+    "gaussian-kl": export_gaussians.gaussian_kl,
+    "reparameterize": export_reparameterize.picture,
+    "four-maps": export_four_maps.picture,
+}
 
 
 def script(name: str) -> str:
-    """The text of a script that holds one variable."""
+    """The text of a script that holds one variable; tensors in it become float32."""
     variable, export = SCRIPTS[name]
-    return f"/* Made by `make live`. */\nwindow.{variable} = {json.dumps(export(), indent=1)};\n"
+    held = json.dumps(export(), indent=1, default=float32)
+    return f"/* Made by `make live`. */\nwindow.{variable} = {held};\n"
 
 
 def png(figure: Figure) -> bytes:

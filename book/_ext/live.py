@@ -14,6 +14,8 @@ FIGURES = {  # name: what its page loads after the engine
     "latent-pad": ("weights", "latent-pad"),
     "slide-q": ("live-gaussians", "slide-q"),
     "gaussian-kl": ("live-gaussians", "gaussian-kl"),
+    "reparameterize": ("gradients", "reparameterize"),
+    "four-maps": ("spectrum", "four-maps"),
 }
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from gaussian_pictures import gaussian
+from export_gaussians import gaussian
 from hands import STATUS, VALUES, announced, at, close, drag, point, press, swipe, values
 from scipy import integrate, optimize, stats
 from torch.distributions import kl_divergence

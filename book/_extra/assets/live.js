@@ -27,7 +27,7 @@
      stage.button(words, action)           {element}: calls action, then updates
      stage.readout(label)                  {show(words)}: a line of text, label and value
      stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
-                                           sliders (vertical may be null), Shift ten steps; where
+                                           sliders (one may be null), Shift ten steps; where
                                            vertical has a function `at`, a drag to the height y of
                                            the chart sets it to at(y), not to y
      stage.update(function)                see above; it returns what is announced, politely
@@ -223,14 +223,14 @@
 
     function pad(drawn, horizontal, vertical) {
       const { element } = drawn.canvas;
-      const sliders = [horizontal, vertical].filter((each) => each !== null);
+      const sliders = [horizontal, vertical];
       const { at = (y) => y } = vertical || {};
       element.tabIndex = 0;
       element.classList.add("live-pad");
       function move(event) {
         const box = element.getBoundingClientRect();
-        horizontal.set(drawn.fromX(event.clientX - box.left));
-        if (vertical) vertical.set(at(drawn.fromY(event.clientY - box.top)));
+        horizontal?.set(drawn.fromX(event.clientX - box.left));
+        vertical?.set(at(drawn.fromY(event.clientY - box.top)));
         changed();
       }
       element.addEventListener("pointerdown", function (event) {
@@ -245,7 +245,7 @@
         const home = event.key === "Home";
         if (!home && steps[0] + steps[1] === 0) return;
         event.preventDefault();
-        sliders.forEach((each, i) => each.set(home ? each.home : each.value + each.step * steps[i]));
+        sliders.forEach((each, i) => each?.set(home ? each.home : each.value + each.step * steps[i]));
         changed();
       });
     }

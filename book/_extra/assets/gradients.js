@@ -1,0 +1,74 @@
+/* The numbers of the live figure reparameterize; nothing here touches the page.
+
+   A law N(μ, Σ) of two latents is {mean, deviations: [σ₁, σ₂], correlation: ρ}. Noise is (2K)
+   numbers, ε₁ and ε₂ in turn. Two estimates, pathwise and score function, of the gradient in μ₁
+   of E‖z‖² are computed from the same draws. */
+(function () {
+  "use strict";
+  const LIVE = window.VAE_LIVE;
+
+  /* L, lower triangular, with L Lᵀ = Σ: [L₁₁, L₂₁, L₂₂]. */
+  function cholesky({ deviations, correlation }) {
+    const [first, second] = deviations;
+    return [first, correlation * second, second * Math.sqrt(1 - correlation ** 2)];
+  }
+
+  /* ε → z = μ + Lε. */
+  LIVE.moved = function (law) {
+    const [a, b, c] = cholesky(law);
+    const [first, second] = law.mean;
+    return (noise) => [first + a * noise[0], second + b * noise[0] + c * noise[1]];
+  };
+
+  /* The gradient in μ₁ of E‖z‖², and the exact variance of one draw of either estimate. */
+  LIVE.gradientLaw = function ({ mean, deviations, correlation }) {
+    const [s, t] = deviations.map((deviation) => deviation ** 2);
+    const covariance = correlation * deviations[0] * deviations[1];
+    const average = mean[0] ** 2 + mean[1] ** 2 + s + t; // E f
+    const square =
+      average ** 2 +
+      2 * (s ** 2 + t ** 2 + 2 * covariance ** 2) +
+      4 * (mean[0] ** 2 * s + 2 * mean[0] * mean[1] * covariance + mean[1] ** 2 * t); // E f²
+    const precision = 1 / (s * (1 - correlation ** 2));
+    // Two integrations by parts: E[f² score²] = precision E[f²] + E[∂² f² / ∂z₁²].
+    const second = precision * square + 8 * (mean[0] ** 2 + s) + 4 * average;
+    return { exact: 2 * mean[0], pathwise: 4 * s, score: second - 4 * mean[0] ** 2 };
+  };
+
+  /* Both estimates in one draw: {pathwise, score}. */
+  LIVE.gradients = function (law) {
+    const move = LIVE.moved(law);
+    const [a, b, c] = cholesky(law);
+    return function (noise) {
+      const [first, second] = move(noise);
+      const score = (noise[0] - (b * noise[1]) / c) / a; // (L⁻ᵀ ε)₁, the gradient of log q in μ₁
+      return { pathwise: 2 * first, score: (first ** 2 + second ** 2) * score };
+    };
+  };
+
+  /* Mean, variance (divisor n − 1) and standard error of the first n draws, for each n of counts,
+     which must rise: {pathwise: {means, variances, errors}, score: the same}. */
+  LIVE.gradientRuns = function (law, noise, counts) {
+    const one = LIVE.gradients(law);
+    const state = {};
+    for (const name of ["pathwise", "score"]) {
+      state[name] = { mean: 0, squares: 0, means: [], variances: [], errors: [] };
+    }
+    let reported = 0;
+    for (let n = 1; reported < counts.length; n += 1) {
+      const drawn = one([noise[2 * n - 2], noise[2 * n - 1]]);
+      for (const [name, run] of Object.entries(state)) {
+        const off = drawn[name] - run.mean; // Welford's update loses no digits
+        run.mean += off / n;
+        run.squares += off * (drawn[name] - run.mean);
+        if (n === counts[reported]) {
+          run.means.push(run.mean);
+          run.variances.push(run.squares / (n - 1));
+          run.errors.push(Math.sqrt(run.squares / (n - 1) / n));
+        }
+      }
+      if (n === counts[reported]) reported += 1;
+    }
+    return state;
+  };
+})();
