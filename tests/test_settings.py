@@ -1,5 +1,7 @@
 """The settings of a run against NumPy, and the model and images that they describe."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 from vae_tutorial import datasets
 from vae_tutorial.experiment import generator
 from vae_tutorial.importance import ImportanceWeighted
-from vae_tutorial.settings import Settings, build, prepare
+from vae_tutorial.settings import Settings, build, load_settings, prepare, save_settings
 
 DIGITS = datasets.load("digits")
 
@@ -110,3 +112,28 @@ def test_training_images_are_binarized_once_where_that_is_asked():
     gap = (parts[0].double() - DIGITS.train).mean()
     spread = (DIGITS.train * (1 - DIGITS.train)).double().sum().sqrt() / DIGITS.train.numel()
     assert gap.abs() < 4 * spread  # four standard errors of the mean
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("samples", 0),
+        ("epochs", "60"),
+        ("batch_size", 1.5),
+        ("latent", None),
+        ("hidden", [8, -8]),
+        ("seed", "0"),
+        ("learning_rate", 0),
+        ("learning_rate", "0.1"),
+        ("likelihood", "poisson"),
+        ("data", 7),
+    ],
+)
+def test_settings_that_no_run_can_have_are_refused(name, value, tmp_path):
+    save_settings(tmp_path, Settings(), torch.device("cpu"))
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text("utf-8"))
+    content["settings"][name] = value
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ValueError, match="does not hold the settings of a run"):
+        load_settings(tmp_path)

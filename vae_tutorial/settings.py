@@ -88,13 +88,16 @@ def load_settings(folder: Path) -> Settings:
     try:
         kept = json.loads(path.read_text("utf-8"))["settings"]
         settings = Settings(**kept | {"hidden": tuple(kept["hidden"])})
-        for width in (settings.latent, *settings.hidden):
-            require_count("a width", width)
+        sizes = settings.samples, settings.epochs, settings.batch_size
+        for count in (settings.latent, *settings.hidden, *sizes):
+            require_count("a width or a count", count)
+        if not isinstance(settings.seed, int) or not settings.learning_rate_at(1) > 0:
+            raise ValueError("the seed must be a whole number, the learning rate positive")
         odd = [name for name, words in CHOICES.items() if getattr(settings, name) not in words]
         if odd or not isinstance(settings.data, str):
             raise ValueError(f"unknown {', '.join(odd) or 'data'}")
         return settings
-    except (ValueError, KeyError, TypeError) as error:
+    except (ArithmeticError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold the settings of a run") from error
 
 
