@@ -1,4 +1,6 @@
-"""Break one thing of each kind in a copy of the landing page and see that the browser tests fail.
+"""Break one thing of each kind in a copy of the built book and see that the browser tests fail.
+
+Most are broken on the landing page, and its tests are run; of the live figures, the decoder's.
 
 Needs a built book: `make book`, then `.venv/bin/python tests/browser/break_things.py`.
 """
@@ -13,10 +15,15 @@ from pathlib import Path
 
 from built import HTML, ROOT
 
-PAGE = "index.html"
+PAGE, WEIGHTS = "index.html", "assets/weights.js"
+CHOSEN = {  # the file that is broken: the tests that are run
+    PAGE: f"{PAGE} and not genindex and not pdf",
+    WEIGHTS: "decoder_agrees_with_torch",
+}
 END = "</article>"
-BREAKS = {  # what breaks: (a pattern in the page, what takes its place, the test that must see it)
+BREAKS = {  # what breaks: (a pattern, what takes its place, the test that must see it)
     "nothing": ("", "", None),
+    "a weight": (r'"weight": "\w{8}', '"weight": "AAAAAAAA', "decoder_agrees_with_torch"),
     "a link": (
         r'internal" href="notation\.html"',
         'internal" href="no.html"',
@@ -48,9 +55,8 @@ BREAKS = {  # what breaks: (a pattern in the page, what takes its place, the tes
 }
 
 
-def failures(folder: Path) -> set[str]:
-    """The tests of the landing page that fail on the book in a folder."""
-    chosen = f"{PAGE} and not genindex and not pdf"
+def failures(folder: Path, chosen: str) -> set[str]:
+    """Which of the chosen tests fail on the book in a folder."""
     command = [sys.executable, "-m", "pytest", "tests/browser", "-k", chosen, "-q", "-rfE"]
     environment = os.environ | {"VAE_TUTORIAL_HTML": str(folder), "CI": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
@@ -62,16 +68,18 @@ def failures(folder: Path) -> set[str]:
 def main() -> int:
     """Break and test, one thing at a time; 1 where a break was not seen."""
     unseen = 0
-    whole = (HTML / PAGE).read_text("utf-8")
     with tempfile.TemporaryDirectory() as above:
         folder = Path(above) / "html"
         shutil.copytree(HTML, folder)
         for thing, (pattern, instead, test) in BREAKS.items():
+            name = WEIGHTS if thing == "a weight" else PAGE
+            whole = (HTML / name).read_text("utf-8")
             broken, times = re.subn(pattern, instead, whole, count=1) if pattern else (whole, 1)
             if times != 1:
-                raise RuntimeError(f"{PAGE} has nothing like {pattern} to break")
-            (folder / PAGE).write_text(broken, "utf-8")
-            failed = failures(folder)
+                raise RuntimeError(f"{name} has nothing like {pattern} to break")
+            (folder / name).write_text(broken, "utf-8")
+            failed = failures(folder, CHOSEN[name])
+            (folder / name).write_text(whole, "utf-8")
             seen = any(test in name for name in failed) if test else not failed
             unseen += not seen
             print(f"{thing:<16} {'as it must be' if seen else 'NOT SEEN':<14}", *sorted(failed))

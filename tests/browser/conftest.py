@@ -105,11 +105,11 @@ def seen(visited: Callable[[str, str], Visit], page: str, way: str) -> Visit:
 
 @pytest.fixture
 def opened(browser, tmp_path):
-    """A function that opens a page with one live figure, from disk; options are the browser's."""
+    """A function that opens a bare page with one live figure and the built book's scripts."""
     contexts = []
 
     def open_page(figure="latent-pad", before="", **options):
-        assets = export_live.ASSETS.as_uri()
+        assets = (HTML / "assets").as_uri()
         names = (*live.ENGINE, *live.FIGURES[figure])
         scripts = "".join(f"<script defer src='{assets}/{name}.js'></script>" for name in names)
         picture = (export_live.STATIC_PICTURES / f"{figure}.png").as_uri()

@@ -3,6 +3,7 @@
 What the figures compute is tested in test_live_figures.py; here they stand in their pages.
 """
 
+import live
 import pytest
 from built import HTML, markup, pages
 from visiting import PATIENCE
@@ -14,6 +15,17 @@ each_figure = pytest.mark.parametrize(
     ("page", "name"),
     [pytest.param(*found, marks=pytest.mark.xdist_group(found[0])) for found in FIGURES],
 )
+
+
+def test_every_live_figure_stands_in_the_book():
+    shown = {kind for page in pages() for kind in live.FIGURES if f"live-{kind}" in text(page)}
+    assert shown == live.FIGURES.keys(), f"in no page: {live.FIGURES.keys() - shown}"
+    assert len(FIGURES) >= len(live.FIGURES)
+
+
+def text(page: str) -> str:
+    """A page's markup as it is stored."""
+    return (HTML / page).read_text("utf-8")
 
 
 @pytest.fixture

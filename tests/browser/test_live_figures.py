@@ -1,6 +1,6 @@
 """The live figures in Chromium: JavaScript's numbers against Python's, and hands on the controls.
 
-A bare page stands in for the built book: the figure as the directive writes it, and the scripts.
+A bare page holds the figure as the directive writes it, and the scripts of the built book.
 """
 
 import math
