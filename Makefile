@@ -36,7 +36,7 @@ test: $(INSTALLED)  ## run the unit tests, and every notebook against its stored
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-browser: book  ## every built page in Chromium: mathematics, links, accessibility, printing
-	$(BIN)/python -m pytest tests/browser --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest tests/browser --numprocesses 2
 
 test-slow: $(INSTALLED)  ## the tests that kill processes and start them again
 	$(BIN)/python -m pytest -m slow tests

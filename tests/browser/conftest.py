@@ -1,6 +1,7 @@
 """One browser, one loopback server, two visits a page for all the tests, and their summary."""
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import pytest
 from built import HTML, pages
 from playwright.sync_api import Browser, sync_playwright
 from visiting import Visit, visit
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -61,8 +64,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "page" in metafunc.fixturenames and not metafunc.definition.get_closest_marker(
         "parametrize"
     ):
-        together = [pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in pages()]
-        metafunc.parametrize("page", together)
+        metafunc.parametrize("page", pages())
+
+
+class ByPage(LoadScopeScheduling):
+    """All tests of a page go to one process, which visits it once in each theme."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        found = re.search(r"(?:disk-|loopback-)?([\w/-]+\.html)", nodeid)
+        return found[1] if found else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPage:
+    """Share the tests out by page; `--dist loadgroup` cannot, its marks go unseen here."""
+    return ByPage(config, log)
 
 
 @pytest.fixture(scope="session")

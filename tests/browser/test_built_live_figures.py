@@ -11,10 +11,7 @@ from visiting import PATIENCE
 FIGURES = [(page, name) for page in pages() for name in markup(page).live_figures]
 ENGINE = "assets/live.js"
 
-each_figure = pytest.mark.parametrize(
-    ("page", "name"),
-    [pytest.param(*found, marks=pytest.mark.xdist_group(found[0])) for found in FIGURES],
-)
+each_figure = pytest.mark.parametrize(("page", "name"), FIGURES)
 
 
 def test_every_live_figure_stands_in_the_book():
