@@ -25,7 +25,7 @@ MENDED = {  # what stands in the HTML → what should
     # ARIA 1.3 has no doc-biblioentry; the entries stand in a list.
     'role="doc-biblioentry"': 'role="listitem"',
     # The names that every proof, exercise and solution of a page share; an id is given once.
-    ' id="proof"': "",
+    'class="proof admonition" id="proof"': 'class="proof admonition unnumbered"',
     ' id="proof-content"': "",
     ' id="exercise-content"': "",
     ' id="solution-content"': "",
