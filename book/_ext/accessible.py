@@ -1,9 +1,11 @@
 """A Sphinx extension: what the theme and its companions get wrong in the HTML, mended at the build.
 
 The browser tests (`make test-browser`) see each of these: a label that hides a button's own words,
-a role that the standard has withdrawn, a script for a service that this book does not use.
+a role that the standard has withdrawn, an id given twice, a script for a service that this book
+does not use.
 """
 
+import re
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -22,7 +24,15 @@ MENDED = {  # what stands in the HTML → what should
     ' title="System Settings"></i>': "></i>",
     # ARIA 1.3 has no doc-biblioentry; the entries stand in a list.
     'role="doc-biblioentry"': 'role="listitem"',
+    # The names that every proof, exercise and solution of a page share; an id is given once.
+    'class="proof admonition" id="proof"': 'class="proof admonition unnumbered"',
+    ' id="proof-content"': "",
+    ' id="exercise-content"': "",
+    ' id="solution-content"': "",
 }
+FORMULA = r'<span class="math notranslate nohighlight">[^<]*</span>'
+NEW = r'(?<!together">)(?<!together">[(“])'  # a page that was not written again keeps its marks
+TOUCHED = re.compile(rf"{NEW}(?:[(“]{FORMULA}[^\s<]*|{FORMULA}[^\s<]+)")  # by a bracket or a stop
 
 
 def drop_unused(app: Sphinx, config: Config) -> None:
@@ -48,6 +58,7 @@ def mend(app: Sphinx, exception: Exception | None) -> None:
         found = mended = page.read_text("utf-8")
         for wrong, right in MENDED.items():
             mended = mended.replace(wrong, right)
+        mended = TOUCHED.sub(r'<span class="together">\g<0></span>', mended)
         if mended != found:
             page.write_text(mended, "utf-8")
 
