@@ -21,6 +21,8 @@ INLINE = re.compile(r'(<span class="math[^"]*">)\\\((.*?)\\\)(</span>)', re.S)
 DISPLAY = re.compile(r"\\\[(.*?)\\\]", re.S)
 NEEDLESS = re.compile(r"<script\b.*?</script>|<svg\b.*?</svg>", re.S)  # scripts, arrows on boxes
 HIDDEN_CODE = re.compile(r'<summary aria-label="Toggle hidden content">.*?</summary>', re.S)
+LEFT_OUT = re.compile(r"\.js$|(book|live)\.css$")  # scripts, and styles of the web pages alone
+REPEATED = re.compile(r' id="((exercise|solution|proof)-content|proof)"')  # on every box
 VARIANT = re.compile(r'<mi[^>]*mathvariant="(script|double-struck)"[^>]*>([A-Z])</mi>')
 STYLE = """
 .highlight, .highlight pre { background: #f3f4f5; }
@@ -77,14 +79,16 @@ def finished(text: str, made: dict[tuple[str, bool], str], styles: set[str]) -> 
     text = INLINE.sub(lambda m: m[1] + put(m[2], False) + m[3], text)
     text = DISPLAY.sub(lambda m: put(m[1], True), text)
     text = re.sub(r"<details\b(?![^>]*\bopen\b)", '<details open="open"', text)
-    text = re.sub(r' id="(exercise|solution|proof)-content"', "", text)  # the same on every box
+    text = REPEATED.sub("", text)
     text = HIDDEN_CODE.sub("<summary>Code</summary>", text.replace("<br>", "<br />"))
     return NEEDLESS.sub("", text).replace("</head>", f"<style>{STYLE}</style></head>", 1)
 
 
 def manifest(text: str, pages: set[str]) -> str:
-    """The list of files without scripts, and with a word on each page that holds MathML."""
-    text = re.sub(r'\s*<item [^>]*\.js"[^>]*/>', "", text)
+    """The list of files without those left out, and with a word on each page that holds MathML."""
+    items = re.findall(r'\s*<item [^>]*href="([^"]*)"[^>]*/>', text)
+    for left in filter(LEFT_OUT.search, items):
+        text = re.sub(rf'\s*<item [^>]*href="{re.escape(left)}"[^>]*/>', "", text)
     for page in pages:
         text = text.replace(f'href="{page}" media', f'href="{page}" properties="mathml" media')
     return text
@@ -95,7 +99,7 @@ def main() -> None:
     if not BUILT.exists():
         sys.exit(f"{BUILT} is not there: run `make epub`")
     with zipfile.ZipFile(BUILT) as built:
-        files = {name: built.read(name) for name in built.namelist() if not name.endswith(".js")}
+        files = {name: built.read(name) for name in built.namelist() if not LEFT_OUT.search(name)}
     pages = {name: data.decode() for name, data in files.items() if name.endswith(".xhtml")}
     found = {name: formulas(text) for name, text in pages.items()}
     made = mathml(sorted(set().union(*found.values())))

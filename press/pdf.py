@@ -41,7 +41,7 @@ def article(page: str, known: set[str]) -> Tag:
     soup = BeautifulSoup((HTML / f"{page}.html").read_text("utf-8"), "html.parser")
     found = soup.find("article")
     folder = (HTML / page).parent
-    for tag in found.select("script, a.headerlink, button, summary[aria-label]"):
+    for tag in found.select("script, a.headerlink, button"):
         tag.decompose()
     for tag in found.find_all(id=True):
         tag["id"] = anchor(page, tag["id"])
