@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 HTML := _build/html/index.html
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights lint other-processor benchmark constraints clean
+.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights map style lint other-processor benchmark constraints clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -42,14 +42,20 @@ test-slow: $(INSTALLED)  ## the tests that kill processes and start them again
 	$(BIN)/python -m pytest -m slow tests
 
 notebooks: $(INSTALLED)  ## execute all chapters in place; a second run changes no file
-	$(BIN)/python tests/refresh_notebooks.py
+	$(BIN)/python tools/refresh_notebooks.py
 	$(BIN)/ruff format --quiet book
 
 weights: $(INSTALLED)  ## train the kept weights again; needed only when their recipe changes
-	$(BIN)/python tests/make_weights.py
+	$(BIN)/python tools/make_weights.py
 
 live: $(INSTALLED)  ## export what the live figures need: weights, and pictures for readers without scripts
-	$(BIN)/python tests/export_live.py
+	$(BIN)/python tools/export_live.py
+
+map: $(INSTALLED)  ## write the tables and the contract on imports that follow from vae_tutorial/__init__.py
+	$(BIN)/python tools/write_map.py
+
+style: $(INSTALLED)  ## how long the cells, the paragraphs and the functions are; a report, not a test
+	$(BIN)/python tools/style.py
 
 lint: $(INSTALLED)  ## ruff (code and notebooks) and the layers contract
 	$(BIN)/ruff check .

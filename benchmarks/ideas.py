@@ -7,7 +7,7 @@ import ours
 import pytorch_example
 from job import BATCH, LEARNING_RATE
 from protocol import Contender, Task, serve
-from vae_tutorial.experiment import generator
+from vae_tutorial.noise import generator
 from vae_tutorial.scaling import compiled
 
 

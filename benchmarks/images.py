@@ -8,7 +8,7 @@ import torch
 from job import BATCH, PIXELS
 from vae_tutorial import datasets
 from vae_tutorial.data import binarize
-from vae_tutorial.experiment import generator
+from vae_tutorial.noise import generator
 
 EVALUATED, QUICK_EVALUATED = 20, 2  # images
 QUICK_STEPS = 5  # an epoch

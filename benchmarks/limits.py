@@ -17,14 +17,13 @@ from torch import nn
 
 from protocol import peak_memory
 from vae_tutorial import datasets
-from vae_tutorial.checkpoints import write_whole
 from vae_tutorial.data import binarize
-from vae_tutorial.experiment import generator
+from vae_tutorial.engine.checkpoints import write_whole
+from vae_tutorial.engine.provenance import provenance
 from vae_tutorial.importance import estimate_log_likelihood, make_weigh
 from vae_tutorial.likelihoods import BernoulliPixels
-from vae_tutorial.models import VAE, DiagonalEncoder
-from vae_tutorial.networks import network
-from vae_tutorial.provenance import provenance
+from vae_tutorial.models import VAE, DiagonalEncoder, network
+from vae_tutorial.noise import generator
 from vae_tutorial.scaling import batches, compiled, in_place
 from vae_tutorial.training import initial_state, make_step, negative_elbo, run_epoch
 

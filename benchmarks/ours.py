@@ -7,11 +7,10 @@ from torch import nn
 
 from job import BATCH, HIDDEN, LATENT, LEARNING_RATE, PIXELS, Weights
 from protocol import Contender, Task, serve
-from vae_tutorial.experiment import generator
 from vae_tutorial.importance import estimate_log_likelihood, make_weigh
 from vae_tutorial.likelihoods import BernoulliPixels
-from vae_tutorial.models import VAE, DiagonalEncoder
-from vae_tutorial.networks import network
+from vae_tutorial.models import VAE, DiagonalEncoder, network
+from vae_tutorial.noise import generator
 from vae_tutorial.scaling import batches, compiled, in_place
 from vae_tutorial.training import Step, initial_state, make_step, negative_elbo, run_epoch
 

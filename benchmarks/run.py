@@ -41,7 +41,7 @@ import table
 from images import save_images
 from job import BATCH, initial_weights
 from processes import CONTENDERS, Entry, Process, chosen, interleave
-from vae_tutorial.provenance import provenance
+from vae_tutorial.engine.provenance import provenance
 
 SAMPLES, QUICK_SAMPLES = 5000, 1000  # an image
 EPOCHS_BEFORE = 3  # of training, before an evaluation

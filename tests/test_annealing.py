@@ -9,15 +9,9 @@ from scipy.special import logsumexp
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
-from vae_tutorial.annealing import (
-    TARGET,
-    Path,
-    anneal,
-    bracket,
-    tune_step_sizes,
-)
-from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.annealing import TARGET, Path, anneal, bracket, tune_step_sizes
 from vae_tutorial.hamiltonian import hamiltonian_step
+from vae_tutorial.noise import generator, standard_normal
 
 
 def normal(*shape: int, seed: int = 1) -> Tensor:

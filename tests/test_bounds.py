@@ -18,7 +18,7 @@ from vae_tutorial.bounds import (
     exact_importance_weighted_bound,
     importance_weighted_bound,
 )
-from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.noise import generator, standard_normal
 
 examples = settings(deadline=None, max_examples=25, derandomize=True)
 nats = st.floats(-30, 30)

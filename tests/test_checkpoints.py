@@ -13,10 +13,10 @@ import safetensors
 import safetensors.torch
 import torch
 
-from vae_tutorial import checkpoints
 from vae_tutorial.adam import Moments
-from vae_tutorial.experiment import generator
-from vae_tutorial.networks import network
+from vae_tutorial.engine import checkpoints
+from vae_tutorial.models import network
+from vae_tutorial.noise import generator
 from vae_tutorial.training import State, initial_state
 
 NOTES = '{"epoch": 3, "Λ": "σ²"}'

@@ -1,5 +1,6 @@
 """The command line: what is refused and how, what help says, and one good round on the digits."""
 
+import argparse
 import json
 import os
 import re
@@ -12,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from vae_tutorial import commands
 from vae_tutorial.__main__ import main
-from vae_tutorial.experiment import generator
+from vae_tutorial.engine import command_line, commands
+from vae_tutorial.engine.command_line import Parser, picture, positive, seed, variance, whole
+from vae_tutorial.engine.runs import FILES
 from vae_tutorial.importance import estimate_log_likelihood
+from vae_tutorial.noise import generator
 
 TINY = ["--eager", "--hidden", "4", "--epochs", "2"]
 COUNTS = ("--epochs", "--batch-size", "--hidden", "--latent", "--samples")
@@ -248,3 +251,56 @@ def test_a_process_ends_with_the_status(tmp_path):
         timeout=60,
     )
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+
+
+def test_good_values_are_taken_as_they_are():
+    assert whole("1") == 1
+    assert whole("5000") == 5000
+    assert seed("0") == 0
+    assert seed(str(2**63 - 1)) == 2**63 - 1
+    assert positive("1e-3") == 0.001
+    assert variance("learned") is None
+    assert variance("0.5") == 0.5
+    assert picture("a/b.png") == Path("a/b.png")
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts", "needed"),
+    [
+        (whole, ("0", "-1", "1.5", "abc", "", "nan", "1e3"), "a whole number of at least 1"),
+        (seed, ("-1", "1.5", "x", "", str(2**63)), "a whole number from 0 to"),
+        (positive, ("0", "-1", "nan", "inf", "1e999", "", "x"), "a positive, finite number"),
+        (variance, ("0", "-1", "nan", "learn"), "a positive, finite number"),
+        (picture, ("a.txt", "a", "png", ".png/"), "a name in .png, .pdf or .svg"),
+    ],
+)
+def test_bad_values_are_named(kind, texts, needed):
+    for text in texts:
+        with pytest.raises(argparse.ArgumentTypeError) as caught:
+            kind(text)
+        assert needed in str(caught.value)
+        assert repr(text) in str(caught.value)
+
+
+def test_an_error_takes_one_line(capsys):
+    parser = Parser("program")
+    parser.add_argument("--count", type=whole)
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(["--count", "0"])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("program: argument --count: needed")
+
+
+NAMES = ("ABOUT", "TRAIN", "EVALUATE", "SAMPLE", "DOWNLOAD")
+TEXTS = [getattr(command_line, name) for name in NAMES]
+
+
+def test_every_file_of_a_run_is_described():
+    described = set(re.findall(r"^  (\S+\.\w+) ", command_line.TRAIN, re.M))
+    assert described == {name for name in FILES if not name.startswith(".")}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_no_line_is_wider_than_a_page(text):
+    assert max(map(len, text.splitlines())) <= 100

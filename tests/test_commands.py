@@ -3,15 +3,18 @@
 import argparse
 import json
 
+import matplotlib.image
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from vae_tutorial import commands, datasets
-from vae_tutorial.command_line import parser
+from vae_tutorial import datasets, noise
 from vae_tutorial.data import load_digits
-from vae_tutorial.runs import train
-from vae_tutorial.settings import Settings
+from vae_tutorial.engine import commands
+from vae_tutorial.engine.command_line import parser
+from vae_tutorial.engine.runs import train
+from vae_tutorial.engine.settings import Settings, build
 
 TINY = Settings(hidden=(4,), epochs=1, batch_size=500)
 
@@ -81,3 +84,44 @@ def test_samples_are_counted_and_named(run, tmp_path, capsys):
     assert commands.sample(options) == 0
     assert (tmp_path / "a.png").stat().st_size > 1000
     assert capsys.readouterr().err.startswith("7 images from the prior are in ")
+
+
+MODEL = build(Settings(hidden=(5,)), 64).requires_grad_(False)
+
+
+def shown(figure):
+    return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images]
+
+
+def test_samples_are_decoded_draws_of_the_prior():
+    z = torch.randn(13, 2, generator=noise.generator(3), dtype=torch.float64).float()
+    expected = MODEL.decoder(z).reshape(13, 8, 8)
+    seen = shown(commands.samples(MODEL, 13, 3, (8, 8)))
+    assert len(seen) == 13
+    assert np.allclose(seen, expected)
+
+
+def test_reconstructions_stand_under_their_images():
+    images = load_digits().test
+    seen = shown(commands.reconstructions(MODEL, images, 3, (8, 8)))
+    assert len(seen) == 30
+    mean, _ = MODEL.encoder.network(images[:10]).chunk(2, -1)
+    assert np.allclose(seen[:10], images[:10].reshape(10, 8, 8))
+    assert np.allclose(seen[10:20], MODEL.decoder(mean).reshape(10, 8, 8), atol=1e-6)
+    assert np.allclose(seen[20:], shown(commands.samples(MODEL, 10, 3, (8, 8))))
+
+
+def test_images_need_not_be_square():
+    (first, *_) = shown(commands.samples(MODEL, 2, 0, (4, 16)))
+    assert first.shape == (4, 16)
+
+
+def test_a_picture_is_written_in_the_format_of_its_name(tmp_path):
+    figure = commands.samples(MODEL, 3, 0, (8, 8))
+    commands.save_figure(figure, tmp_path / "a.png")
+    assert matplotlib.image.imread(tmp_path / "a.png").ndim == 3
+    commands.save_figure(figure, tmp_path / "a.svg")
+    assert "<svg" in (tmp_path / "a.svg").read_text("utf-8")
+    assert len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(OSError, match="missing"):
+        commands.save_figure(figure, tmp_path / "missing" / "a.png")

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 
 from vae_tutorial.data import GREY_STEP, binarize, load_digits, minibatches
-from vae_tutorial.experiment import generator
+from vae_tutorial.noise import generator
 
 SOURCE = sklearn.datasets.load_digits()
 fast = settings(deadline=None, max_examples=25, derandomize=True)

@@ -11,7 +11,7 @@ import torch
 
 from vae_tutorial.data import load_digits
 from vae_tutorial.datasets import Images, cache_folder, download, load
-from vae_tutorial.published import FILES, SOURCES
+from vae_tutorial.datasets.mirrors import FILES, SOURCES
 
 BYTES = np.random.default_rng(0).integers(0, 256, (20, 3, 4), dtype=np.uint8)
 BYTES[0, 0, :2] = 0, 255

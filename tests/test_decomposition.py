@@ -24,7 +24,7 @@ from vae_tutorial.decomposition import (
     log_evidence,
     log_posterior,
 )
-from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.quadrature import gauss_legendre, trapezoid
 
 LEFT, RIGHT = trapezoid(-8, 8, 641), gauss_legendre(-8, 8, 640)

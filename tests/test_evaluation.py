@@ -21,9 +21,9 @@ from vae_tutorial.evaluation import (
     log_weights,
     weight_moments,
 )
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.likelihoods import FixedVariance, GaussianPixels
 from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior, FullPosterior
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.quadrature import gauss_hermite, product, trapezoid
 
 VARIANCE = 0.3

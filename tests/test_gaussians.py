@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from torch.distributions import MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
 
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.gaussians import (
     cholesky_factor,
     entropy,
@@ -23,6 +22,7 @@ from vae_tutorial.gaussians import (
     log_normal,
     log_normal_full,
 )
+from vae_tutorial.noise import generator, standard_normal
 
 laws = settings(max_examples=30, deadline=None, derandomize=True)
 seeds = st.integers(0, 10_000)

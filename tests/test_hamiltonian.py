@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.hamiltonian import hamiltonian_step, leapfrog
+from vae_tutorial.noise import generator, standard_normal
 
 
 def normal(*shape: int, seed: int = 1) -> Tensor:

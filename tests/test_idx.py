@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 
-from vae_tutorial.idx import parse_idx, read_idx, unpack
+from vae_tutorial.datasets.idx import parse_idx, read_idx, unpack
 
 BYTES = bytes(range(24))
 IMAGES = struct.pack(">BBBBIII", 0, 0, 8, 3, 2, 3, 4) + BYTES  # 2 images of 3 by 4

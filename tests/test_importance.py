@@ -10,7 +10,6 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal
 
 from vae_tutorial.bounds import importance_weighted_bound
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.importance import (
     DRAWS_AT_ONCE,
     ImportanceBound,
@@ -22,8 +21,8 @@ from vae_tutorial.importance import (
     negative_importance_bound,
 )
 from vae_tutorial.likelihoods import BernoulliPixels, FixedVariance, GaussianPixels, SharedVariance
-from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior
-from vae_tutorial.networks import network
+from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior, network
+from vae_tutorial.noise import generator, standard_normal
 
 PIXELS, LATENT = 5, 2
 

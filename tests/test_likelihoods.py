@@ -12,7 +12,6 @@ from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal
 
 from vae_tutorial.data import load_digits
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.likelihoods import (
     BernoulliPixels,
     FixedVariance,
@@ -21,7 +20,9 @@ from vae_tutorial.likelihoods import (
     PixelVariance,
     SharedVariance,
     bernoulli_log_likelihood,
+    softplus_sum,
 )
+from vae_tutorial.noise import generator, standard_normal
 
 laws = settings(max_examples=30, deadline=None, derandomize=True)
 seeds = st.integers(0, 10_000)
@@ -245,3 +246,17 @@ def test_a_table_refuses_grey_pixels_and_other_widths():
     for pixels in (BernoulliPixels(), GaussianPixels(FixedVariance(1.0))):
         with pytest.raises(ValueError, match=r"must be [56], got shape"):
             pixels.log_likelihood_table(torch.zeros(4, 6), decoded, z)
+
+
+@pytest.mark.parametrize("width", [1, 7, 64, 96, 784])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0, 1000.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_softplus_is_summed_as_numpy_sums_it(width, scale, dtype):
+    logits = scale * torch.randn(5, 3, width, generator=generator(width), dtype=torch.float64)
+    logits[0, 0, 0] = 0.0
+    logits = logits.to(dtype)
+    expected = np.logaddexp(0, logits.double().numpy()).sum(-1)
+    seen = softplus_sum(logits)
+    rounding = torch.finfo(dtype).eps  # of 1 + exp(−|l|), once an entry, and of the sum
+    tolerance = {"rtol": 4 * rounding, "atol": 2 * width * rounding}
+    torch.testing.assert_close(seen.double(), torch.from_numpy(expected), **tolerance)

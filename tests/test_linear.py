@@ -15,7 +15,6 @@ from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, k
 
 from vae_tutorial.data import load_digits
 from vae_tutorial.decomposition import LinearGaussian
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.linear import (
     Spectrum,
     best_diagonal,
@@ -28,6 +27,7 @@ from vae_tutorial.linear import (
     shift_gain,
     spectrum,
 )
+from vae_tutorial.noise import generator, standard_normal
 
 examples = settings(max_examples=20, deadline=None, derandomize=True)
 seeds, widths = st.integers(0, 10_000), st.integers(1, 6)

@@ -15,12 +15,12 @@ from torch import distributions, nn
 
 from vae_tutorial import marginal_likelihood, pretrained
 from vae_tutorial.data import load_digits
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.marginal_likelihood import (
     divergence_from_prior,
     exact_evidence,
     prior_monte_carlo,
 )
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.quadrature import product, trapezoid
 
 examples = settings(deadline=None, max_examples=25, derandomize=True)

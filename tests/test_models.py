@@ -20,7 +20,6 @@ from torch.distributions import (
 
 from vae_tutorial import models
 from vae_tutorial.bounds import importance_weighted_bound
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.likelihoods import (
     BernoulliPixels,
     FixedVariance,
@@ -28,6 +27,8 @@ from vae_tutorial.likelihoods import (
     InputVariance,
     SharedVariance,
 )
+from vae_tutorial.models import DiagonalEncoder, lower_triangle, network
+from vae_tutorial.noise import generator, standard_normal
 
 fast = settings(deadline=None, max_examples=20, derandomize=True)
 ENCODERS = [models.DiagonalEncoder, models.FullEncoder]
@@ -323,3 +324,48 @@ def test_no_draws_and_wrong_latents_are_named():
         small().decode(torch.zeros(2, 4).double())
     with pytest.raises(ValueError, match="last axis of entries must be 3"):
         models.lower_triangle(torch.zeros(4), 2)
+
+
+@pytest.mark.parametrize(("activation", "function"), [(nn.Tanh, np.tanh), (nn.ReLU, None)])
+def test_the_activation_stands_between_the_layers_only(activation, function):
+    function = function or (lambda x: np.maximum(x, 0))
+    made = network((3, 5, 4, 2), generator(0), activation).double()
+    x = torch.randn(7, 3, generator=generator(1), dtype=torch.float64)
+    expected = x.numpy()
+    linears = [layer for layer in made if isinstance(layer, nn.Linear)]
+    for place, layer in enumerate(linears):
+        expected = expected @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        expected = expected if place == len(linears) - 1 else function(expected)
+    assert [(layer.in_features, layer.out_features) for layer in linears] == [
+        (3, 5),
+        (5, 4),
+        (4, 2),
+    ]
+    np.testing.assert_allclose(made(x).detach().numpy(), expected, rtol=1e-12)
+
+
+def test_weights_come_from_the_generator_alone():
+    state = torch.get_rng_state()
+    first, second, other = (network([4, 3], generator(seed)) for seed in (0, 0, 1))
+    assert torch.equal(first[0].weight, second[0].weight)
+    assert not torch.equal(first[0].weight, other[0].weight)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_an_encoder_may_have_several_hidden_layers():
+    one, same, several = (DiagonalEncoder(6, h, 2, generator(0)) for h in (5, [5], (5, 4, 3)))
+    for a, b in zip(one.parameters(), same.parameters(), strict=True):
+        assert torch.equal(a, b)
+    widths = [layer.out_features for layer in several.network if isinstance(layer, nn.Linear)]
+    assert widths == [5, 4, 3, 4]
+
+
+def test_a_triangle_is_filled_row_by_row_with_a_positive_diagonal():
+    entries = torch.randn(3, 6, generator=generator(2), dtype=torch.float64)
+    for row, seen in zip(entries.numpy(), lower_triangle(entries, 3).numpy(), strict=True):
+        expected = np.zeros((3, 3))
+        expected[np.tril_indices(3)] = row
+        np.fill_diagonal(expected, np.exp(np.diag(expected)))
+        np.testing.assert_allclose(seen, expected)
+    with pytest.raises(ValueError, match="last axis of entries must be 6"):
+        lower_triangle(entries[:, :5], 3)

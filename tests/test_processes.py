@@ -6,7 +6,7 @@ from torch import distributed, multiprocessing, nn
 from torch.func import functional_call, grad_and_value
 from torch.nn.parallel import DistributedDataParallel
 
-from vae_tutorial.experiment import generator
+from vae_tutorial.noise import generator
 from vae_tutorial.processes import ALONE, Processes, joined
 
 

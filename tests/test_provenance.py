@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_tutorial import provenance
+from vae_tutorial.engine import provenance
 
 ROOT = Path(__file__).parents[1]
 

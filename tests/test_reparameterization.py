@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, linalg, stats
 
-from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.reparameterization import (
     draw_diagonal,
     draw_full,

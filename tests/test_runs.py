@@ -4,19 +4,34 @@ import errno
 import json
 import os
 import random
+import re
 
 import kill_runs
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from vae_tutorial import datasets, experiment
-from vae_tutorial.data import binarize
+from vae_tutorial import datasets, noise
+from vae_tutorial.adam import zero_moments
+from vae_tutorial.bounds import Bound
+from vae_tutorial.data import binarize, load_digits
+from vae_tutorial.engine.checkpoints import save_checkpoint
+from vae_tutorial.engine.runs import (
+    averages,
+    line,
+    require_batch,
+    require_sound,
+    require_writable,
+    resume,
+    train,
+    validate,
+    write_results,
+)
+from vae_tutorial.engine.settings import Settings, build, load_settings
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.processes import Processes
-from vae_tutorial.runs import require_batch, train
 from vae_tutorial.scaling import in_place
-from vae_tutorial.settings import Settings, build, load_settings
-from vae_tutorial.training import average_bound, fit
+from vae_tutorial.training import State, average_bound, fit, initial_state
 
 DIGITS = datasets.load("digits")
 FEW = DIGITS._replace(train=DIGITS.train[:60], test=DIGITS.test[:30])
@@ -107,7 +122,7 @@ def test_training_is_that_of_fit(alone, tmp_path):
         epochs=SETTINGS.epochs,
         batch_size=SETTINGS.batch_size,
         learning_rate=SETTINGS.learning_rate,
-        generator=experiment.generator(SETTINGS.seed),
+        generator=noise.generator(SETTINGS.seed),
     )
     stored = load_file(alone / "elbo" / "weights.safetensors")
     for name, value in fitted.named_parameters():
@@ -270,8 +285,8 @@ def test_validation_is_the_bound_of_held_out_images_under_the_stored_weights(kin
     model.load_state_dict(load_file(alone / kind / "weights.safetensors"), strict=False)
     held_out = FEW.test
     if kind == "dynamic":
-        held_out = binarize(held_out, experiment.generator(1_000_003))
-    bound = average_bound(model, held_out, 1, experiment.generator(1_000_005))
+        held_out = binarize(held_out, noise.generator(1_000_003))
+    bound = average_bound(model, held_out, 1, noise.generator(1_000_005))
     record = kill_runs.records(alone / kind)[-1]
     for name, term in bound._asdict().items():
         assert record[f"validation_{name}"] == pytest.approx(term.mean().item(), abs=2e-5)
@@ -347,3 +362,125 @@ def test_a_run_that_is_killed_ends_with_the_same_bits(tmp_path):
     finally:
         torch.set_flush_denormal(False)
     assert kill_runs.differences(tmp_path / "alone", tmp_path / "killed", 30) == []
+
+
+def state(value=1.0, count=10):
+    parameters = {"weight": torch.tensor([value, 2.0])}
+    return State(parameters, zero_moments(parameters), count)
+
+
+def means(*elbos):
+    return Bound(torch.tensor(elbos), torch.tensor([5.0] * len(elbos)), torch.ones(len(elbos)))
+
+
+def test_terms_are_averaged_by_name():
+    bound = Bound(torch.tensor([1.0, 2.0, 6.0]), torch.tensor([4.0, 4.0, 4.0]), torch.zeros(3))
+    assert averages(bound) == {"elbo": 3.0, "log_likelihood": 4.0, "kl": 0.0}
+
+
+def test_finite_terms_and_parameters_are_sound():
+    require_sound(state(), means(1.0, 2.0))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_the_first_step_that_is_not_finite_is_named_with_its_terms(bad):
+    with pytest.raises(ValueError, match=re.escape(f"step 9 gave elbo {bad:g}, log_likelihood 5")):
+        require_sound(state(), means(1.0, 2.0, bad, bad))
+
+
+def test_parameters_that_are_not_finite_are_named():
+    with pytest.raises(ValueError, match="weight after step 10 must be finite"):
+        require_sound(state(float("nan")), means(1.0))
+
+
+def test_validation_takes_the_same_draws_each_time_and_every_image(monkeypatch):
+    model, images = build(Settings(hidden=(4,)), 64).requires_grad_(False), load_digits().test
+    monkeypatch.setattr("vae_tutorial.engine.runs.AT_ONCE", 100)
+    first, second = validate(model, images), validate(model, images)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    random = generator(1_000_005)
+    expected = []
+    for part in (images[:100], images[100:200], images[200:]):
+        draws = standard_normal((1, len(part), 2), random, like=part)
+        expected.append(model(part, draws).elbo)
+    torch.testing.assert_close(first.elbo, torch.cat(expected))
+
+
+def test_a_line_holds_what_a_reader_follows():
+    record = {"epoch": 3, "elbo": -1.234, "log_likelihood": 5.0, "kl": 6.234}
+    record |= {"validation_elbo": -2.5, "seconds": 0.06}
+    expected = "epoch 3/9  elbo -1.23  log-likelihood 5.00  kl 6.23  validation elbo -2.50  0.1 s"
+    assert line(record, 9) == expected
+
+
+PLAIN = Settings(hidden=(3,), epochs=5, seed=4)
+
+
+def kept(folder, settings=PLAIN):
+    """A folder as it is after one epoch, and the state in it."""
+    start = initial_state(build(settings, 64))
+    state = start._replace(count=15)
+    generator = noise.generator(9)
+    torch.rand(7, generator=generator)
+    notes = json.dumps({"settings": settings._asdict(), "history": [{"epoch": 1}]})
+    save_checkpoint(folder / "checkpoint.pt", state, generator, notes)
+    return state, generator
+
+
+def taken_up(folder, settings=PLAIN):
+    generator = noise.generator(settings.seed)
+    start = initial_state(build(settings, 64))
+    return *resume(folder, settings, start, generator), generator
+
+
+def test_an_empty_folder_is_a_fresh_start(tmp_path):
+    state, history, generator = taken_up(tmp_path)
+    assert state.count == 0
+    assert history == []
+    assert torch.equal(generator.get_state(), noise.generator(4).get_state())
+
+
+def test_a_run_is_taken_up_where_it_stood(tmp_path):
+    expected, stood = kept(tmp_path)
+    state, history, generator = taken_up(tmp_path)
+    assert state.count == 15
+    assert history == [{"epoch": 1}]
+    assert torch.equal(generator.get_state(), stood.get_state())
+    for name, value in expected.parameters.items():
+        assert torch.equal(state.parameters[name], value)
+
+
+@pytest.mark.parametrize("changed", [{"seed": 5}, {"batch_size": 64}, {"learning_rate": 0.1}])
+def test_another_runs_settings_are_named(tmp_path, changed):
+    kept(tmp_path)
+    ((name, value),) = changed.items()
+    words = f"{name} {getattr(PLAIN, name)}, not {value}"
+    with pytest.raises(ValueError, match=f"holds another run, with {words}: take another folder"):
+        taken_up(tmp_path, PLAIN._replace(**changed))
+
+
+def test_only_a_run_of_constant_rate_may_be_prolonged(tmp_path):
+    kept(tmp_path)
+    assert taken_up(tmp_path, PLAIN._replace(epochs=9))[1] == [{"epoch": 1}]
+    with pytest.raises(ValueError, match="epochs 5, not 4"):
+        taken_up(tmp_path, PLAIN._replace(epochs=4))
+    falling = PLAIN._replace(final_learning_rate=1e-4)
+    kept(tmp_path, falling)
+    with pytest.raises(ValueError, match="epochs 5, not 9"):
+        taken_up(tmp_path, falling._replace(epochs=9))
+
+
+def test_a_folder_is_made_and_tried(tmp_path):
+    require_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        require_writable(tmp_path / "file")
+
+
+def test_metrics_have_one_line_an_epoch(tmp_path):
+    history = [{"epoch": 1, "elbo": -2.5}, {"epoch": 2, "elbo": -1.5}]
+    write_results(tmp_path, initial_state(build(PLAIN, 64)), history, PLAIN)
+    lines = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == history
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "weights.safetensors"}

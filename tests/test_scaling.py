@@ -9,10 +9,9 @@ from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
 from vae_tutorial.adam import adam_scales
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.likelihoods import BernoulliPixels
-from vae_tutorial.models import VAE, DiagonalEncoder
-from vae_tutorial.networks import network
+from vae_tutorial.models import VAE, DiagonalEncoder, network
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.processes import Processes
 from vae_tutorial.scaling import batches, compiled, in_place
 from vae_tutorial.training import Update, initial_state, make_step, negative_elbo, run_epoch

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from vae_tutorial import datasets
-from vae_tutorial.experiment import generator
+from vae_tutorial.engine.settings import Settings, build, load_settings, prepare, save_settings
 from vae_tutorial.importance import ImportanceWeighted
-from vae_tutorial.settings import Settings, build, load_settings, prepare, save_settings
+from vae_tutorial.noise import generator
 
 DIGITS = datasets.load("digits")
 

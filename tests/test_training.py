@@ -11,16 +11,10 @@ from torch.distributions import Normal, kl_divergence
 from vae_tutorial.adam import Moments, adam_scales, zero_moments
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import load_digits, minibatches
-from vae_tutorial.experiment import generator, standard_normal
 from vae_tutorial.likelihoods import FixedVariance, GaussianPixels, SharedVariance
 from vae_tutorial.models import VAE, DiagonalEncoder, FullEncoder, network
-from vae_tutorial.training import (
-    average_bound,
-    distortion,
-    fit,
-    make_step,
-    negative_elbo,
-)
+from vae_tutorial.noise import generator, standard_normal
+from vae_tutorial.training import average_bound, distortion, fit, make_step, negative_elbo
 
 TRAIN = load_digits(torch.float64).train[:40]
 SETTINGS = {"epochs": 2, "batch_size": 15, "learning_rate": 0.01}

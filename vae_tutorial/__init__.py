@@ -1,1 +1,74 @@
-"""The rooms of the book: one small module a chapter, and the commons they share."""
+"""The one map of the house: which rooms a chapter opens, and which rooms a room may import.
+
+README's table of chapters, CONTRIBUTING's table of rooms and the contract on imports are written
+from here (`make map`), and the tests of the book read it. The engine and the data sets are wings:
+they know the rooms of the derivation, and no room of the derivation knows them.
+"""
+
+from typing import NamedTuple
+
+
+class Chapter(NamedTuple):
+    """A chapter's own room is its file's name; `also` are the further rooms that it opens."""
+
+    name: str
+    line: str  # what the chapter is about, for tables
+    also: tuple[str, ...] = ()
+
+
+CHAPTERS = {  # the stem of the notebook → the chapter
+    "01-transport": Chapter("transport", "a hidden cause and a map make a distribution"),
+    "02-marginal-likelihood": Chapter(
+        "marginal_likelihood",
+        "log p(x) by draws from the prior, and by quadrature with its error",
+        ("quadrature",),
+    ),
+    "03-decomposition": Chapter("decomposition", "log p(x) splits around any q(z|x), exactly"),
+    "04-bounds": Chapter("bounds", "what the evidence lower bound leaves out, measured"),
+    "05-gaussians": Chapter(
+        "gaussians", "four maps, the closed-form KL, and every constant", ("likelihoods",)
+    ),
+    "06-linear": Chapter("linear", "the solved case: what will be learned, known before training"),
+    "07-reparameterization": Chapter(
+        "reparameterization", "where the gradient stops, and two ways past"
+    ),
+    "08-training": Chapter("training", "the whole framework on real digits", ("models", "adam")),
+    "09-evaluation": Chapter(
+        "evaluation",
+        "a trained model whose log p(x) is known: every estimator against the truth",
+        ("annealing", "hamiltonian"),
+    ),
+    "19-scaling": Chapter(
+        "scaling",
+        "the same loop at full speed, on MNIST; runs that survive; published tables",
+        ("importance", "processes", "datasets", "engine"),
+    ),
+}
+
+COMMONS = ("require", "noise", "checks", "data", "plotting", "pictures", "pretrained")
+
+FLOORS = (  # from the top: a room imports only from the floors below its own
+    ("__main__",),
+    ("engine",),
+    ("scaling", "pretrained"),
+    ("evaluation", "training", "importance"),
+    ("models",),
+    ("linear",),
+    ("decomposition", "bounds", "likelihoods", "annealing"),
+    ("marginal_likelihood", "transport", "hamiltonian", "datasets"),
+    ("gaussians", "reparameterization", "quadrature"),
+    ("data", "pictures"),
+    ("plotting", "processes"),
+    ("noise", "checks", "adam"),
+    ("require",),
+)
+
+WINGS = {  # the floors inside a wing
+    "engine": (
+        ("commands", "command_line"),
+        ("runs",),
+        ("settings",),
+        ("checkpoints", "provenance", "terminal"),
+    ),
+    "datasets": (("mirrors",), ("idx",)),
+}

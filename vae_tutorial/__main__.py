@@ -4,9 +4,9 @@ import sys
 
 import torch
 
-from vae_tutorial import commands
-from vae_tutorial.command_line import parser
-from vae_tutorial.interface import say
+from vae_tutorial.engine import commands
+from vae_tutorial.engine.command_line import parser
+from vae_tutorial.engine.terminal import say
 
 UNUSABLE = 2  # the exit status of a bad option or a bad file
 FAILED = 1

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_tutorial.arguments import require_count
+from vae_tutorial import require
 
 DECAY = (0.9, 0.999)  # how much of the old moments Adam keeps
 EPSILON = 1e-8
@@ -32,7 +32,7 @@ def adam_scales(count: int, learning_rate: float, like: Tensor) -> Tensor:
     Adam's averages begin at zero and are divided by the last two. Raises ValueError
     unless the count is at least 1 and the rate positive and finite. Book: eq-adam.
     """
-    require_count("count", count)
+    require.count("count", count)
     if not 0 < learning_rate < math.inf:
         raise ValueError(f"learning_rate must be positive and finite, got {learning_rate}")
     return like.new_tensor([learning_rate, *(1 - decay**count for decay in DECAY)])

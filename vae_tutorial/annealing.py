@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from vae_tutorial.arguments import require_event, require_finite, require_matrix
+from vae_tutorial import require
 from vae_tutorial.hamiltonian import LogDensity, hamiltonian_step
 
 FIRST_STEP = 0.5  # of the pilot, in units of z
@@ -79,12 +79,12 @@ def anneal(
     Source: Neal 2001, section 2. Book: eq-annealing-weight.
     """
     levels = _checked_temperatures(path, z)
-    require_event("step_sizes", step_sizes, z.shape[1])
-    require_matrix("step_sizes", step_sizes, len(levels))
+    require.event("step_sizes", step_sizes, z.shape[1])
+    require.matrix("step_sizes", step_sizes, len(levels))
     log_weight, acceptance = z.new_zeros(z.shape[:2]), []
     for k in range(1, len(levels)):
         gain = path.log_end(z) - path.log_start(z)  # (chains, batch)
-        require_finite("log_end(z) − log_start(z)", gain)
+        require.finite("log_end(z) − log_start(z)", gain)
         log_weight = log_weight + (levels[k] - levels[k - 1]) * gain
         density, step = path.log_density(levels[k]), step_sizes[k].to(z)
         z, moved = hamiltonian_step(density, z, step, num_leapfrog, generator)
@@ -98,18 +98,18 @@ def bracket(forward: Tensor, reverse: Tensor) -> Bracket:
     Chains of one image may share the posterior draw where they start. Raises ValueError or
     TypeError on bad input. Source: Grosse et al. 2015, section 4. Book: eq-bracket.
     """
-    require_event("forward", forward)
-    require_event("reverse", reverse, forward.shape[-1])
+    require.event("forward", forward)
+    require.event("reverse", reverse, forward.shape[-1])
     lower = forward.logsumexp(0) - math.log(len(forward))  # (batch,)
     return Bracket(lower, math.log(len(reverse)) - reverse.logsumexp(0))
 
 
 def _checked_temperatures(path: Path, z: Tensor) -> list[float]:
-    require_finite("temperatures", path.temperatures)
+    require.finite("temperatures", path.temperatures)
     levels = path.temperatures.flatten().tolist()
     if sorted(set(levels)) not in (levels, levels[::-1]) or {levels[0], levels[-1]} != {0, 1}:
         raise ValueError("temperatures must lead from 0 to 1, or from 1 to 0, without a pause")
-    require_finite("z", z)
+    require.finite("z", z)
     if z.ndim != 3 or {path.log_start(z).shape, path.log_end(z).shape} != {z.shape[:2]}:
         raise ValueError(f"z must be (chains, batch, latent), log p its [:2]; z is {[*z.shape]}")
     return levels

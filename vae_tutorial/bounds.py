@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_tutorial.arguments import require_count, require_finite
+from vae_tutorial import require
 
 STEP = 0.25  # of the trapezoidal rule in log t: its error is below 1e-11 nats
 NEGLIGIBLE = -40.0  # the log of a probability that float64 loses beside 1
@@ -35,8 +35,8 @@ def evidence_lower_bound(log_likelihood: Tensor, kl: Tensor) -> Bound:
     TypeError on bad input.
     Source: Kingma & Welling 2014, eq. 3. Book: vae8, eq-jensen.
     """
-    require_finite("log_likelihood", log_likelihood)
-    require_finite("kl", kl)
+    require.finite("log_likelihood", log_likelihood)
+    require.finite("kl", kl)
     if log_likelihood.ndim < 1 or log_likelihood.shape[1:] != kl.shape:
         seen = f"{tuple(log_likelihood.shape)} and {tuple(kl.shape)}"
         needed = "log_likelihood must be (K, batch) and kl (batch,)"
@@ -52,7 +52,7 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
     Raises ValueError or TypeError on bad input.
     Source: Burda et al. 2016, eq. 8. Book: eq-importance-weight, eq-importance-bound.
     """
-    require_finite("log_weight", log_weight)
+    require.finite("log_weight", log_weight)
     if log_weight.ndim < 1:
         raise ValueError("log_weight must be (K, batch), got a scalar")
     return log_weight.logsumexp(0) - math.log(log_weight.shape[0])  # (batch,)
@@ -68,13 +68,13 @@ def exact_importance_weighted_bound(
     Returns (m,), float64. Raises ValueError or TypeError on bad input.
     Source: Merhav & Sason 2020. Book: eq-exact-bound, eq-bias.
     """
-    require_finite("log_weight", log_weight)
-    require_finite("log_probability", log_probability)
+    require.finite("log_weight", log_weight)
+    require.finite("log_probability", log_probability)
     if log_weight.ndim != 1 or log_weight.shape != log_probability.shape:
         seen = f"{tuple(log_weight.shape)} and {tuple(log_probability.shape)}"
         raise ValueError(f"log_weight and log_probability must both be (n,), got {seen}")
     for count in num_samples:
-        require_count("each entry of num_samples", count)
+        require.count("each entry of num_samples", count)
     log_probability = log_probability.double().log_softmax(0)
     log_mean = (log_weight + log_probability).logsumexp(0)
     relative = log_weight - log_mean  # (n,), the logs of weights with mean one
@@ -97,7 +97,7 @@ def average(draws: Tensor) -> Estimate:
 
     Raises ValueError or TypeError on bad input or fewer than two draws. Book: eq-standard-error.
     """
-    require_finite("draws", draws)
+    require.finite("draws", draws)
     if draws.ndim < 1 or len(draws) < 2:
         raise ValueError(f"draws needs two entries on its first axis, got {tuple(draws.shape)}")
     return Estimate(draws.mean(0), draws.std(0) / math.sqrt(len(draws)))

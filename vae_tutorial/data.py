@@ -8,8 +8,8 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from vae_tutorial.arguments import require_between, require_count
-from vae_tutorial.experiment import standard_normal
+from vae_tutorial import require
+from vae_tutorial.noise import standard_normal
 
 GREY_STEP = 1 / 16  # pixels take 17 values, 0 to 16, here divided by 16
 
@@ -48,7 +48,7 @@ def binarize(images: Tensor, generator: torch.Generator) -> Tensor:
 
     Raises ValueError outside [0, 1], TypeError unless floating point. Source: Burda et al. 2016.
     """
-    require_between("images", images, 0, 1)
+    require.between("images", images, 0, 1)
     uniform = torch.rand(images.shape, generator=generator, dtype=torch.float64)
     return (uniform.to(images.device) < images).to(images.dtype)
 
@@ -61,7 +61,7 @@ def minibatches(images: Tensor, batch_size: int, generator: torch.Generator) -> 
     """
     if images.ndim == 0 or images.numel() == 0:
         raise ValueError(f"images needs at least one image, got shape {tuple(images.shape)}")
-    require_count("batch_size", batch_size)
+    require.count("batch_size", batch_size)
     if batch_size > len(images):
         raise ValueError(
             f"batch_size must be at most the number of images, {len(images)}, got {batch_size}"

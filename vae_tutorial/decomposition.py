@@ -6,8 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_tutorial import gaussians
-from vae_tutorial.arguments import require_event, require_matrix, require_positive
+from vae_tutorial import gaussians, require
 from vae_tutorial.quadrature import Rule
 
 LogDensity = Callable[[Tensor], Tensor]  # z (n,) to nats (n,); −∞ where the density is zero
@@ -49,7 +48,7 @@ class Decomposition(NamedTuple):
 
 def gaussian_decoder(decoder: LogDensity, x: Tensor, variance: float) -> LatentModel:
     """p(z) = N(0, 1), p(x|z) = N(x; decoder(z), variance · I) at x (D,). Book: eq-curve-model."""
-    require_positive("variance", x.new_tensor(variance))
+    require.positive("variance", x.new_tensor(variance))
     log_variance, zero = x.new_tensor(variance).log(), x.new_zeros(1)
     return LatentModel(
         log_prior=lambda z: gaussians.log_normal(z.unsqueeze(-1), zero, zero),  # (n, 1) to (n,)
@@ -98,17 +97,17 @@ def decompose(model: LatentModel, log_q: LogDensity, left: Rule, right: Rule) ->
 
 def linear_evidence(model: LinearGaussian, x: Tensor) -> Tensor:
     """log p(x), x (..., D) to (...). Source: Bishop 2006, eq. 2.115. Book: eq-linear-evidence."""
-    require_positive("variance", model.variance)
-    require_matrix("weight", model.weight, len(model.offset))
+    require.positive("variance", model.variance)
+    require.matrix("weight", model.weight, len(model.offset))
     covariance = model.weight @ model.weight.mT + model.variance.expand(len(model.offset)).diag()
     return gaussians.log_normal_full(x, model.offset, gaussians.cholesky_factor(covariance))
 
 
 def linear_posterior(model: LinearGaussian, x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (..., d), Cholesky (d, d). Source: Bishop 2006, eq. 2.116. Book: eq-linear-posterior."""
-    require_positive("variance", model.variance)
-    require_matrix("weight", model.weight, len(model.offset))
-    require_event("x", x, len(model.offset))
+    require.positive("variance", model.variance)
+    require.matrix("weight", model.weight, len(model.offset))
+    require.event("x", x, len(model.offset))
     identity = torch.eye(model.weight.shape[1]).to(x)
     precision = identity + model.weight.mT @ model.weight / model.variance  # (d, d)
     upper = gaussians.cholesky_factor(precision.flip(0, 1)).flip(0, 1)  # U Uᵀ = precision

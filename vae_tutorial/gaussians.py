@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_tutorial.arguments import require_cholesky, require_event, require_symmetric
+from vae_tutorial import require
 
 LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -20,8 +20,8 @@ def log_normal(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     `log_variance` may be a scalar or have one entry, shared by all d coordinates.
     Raises ValueError or TypeError on bad input. Source: Bishop 2006, eq. 2.43. Book: eq-log-normal.
     """
-    require_event("x", x)
-    require_event("mean", mean, x.shape[-1])
+    require.event("x", x)
+    require.event("mean", mean, x.shape[-1])
     log_variance = _expand("log_variance", log_variance, x.shape[-1])
     _require_broadcast(x, mean, log_variance)
     whitened = (x - mean) * (-0.5 * log_variance).exp()  # (..., d)
@@ -33,9 +33,9 @@ def log_normal_full(x: Tensor, mean: Tensor, cholesky: Tensor) -> Tensor:
 
     Raises ValueError or TypeError on bad input. Source: Bishop 2006, eq. 2.43. Book: eq-log-normal.
     """
-    require_event("x", x)
-    require_event("mean", mean, x.shape[-1])
-    require_cholesky("cholesky", cholesky, x.shape[-1])
+    require.event("x", x)
+    require.event("mean", mean, x.shape[-1])
+    require.cholesky("cholesky", cholesky, x.shape[-1])
     _require_broadcast(x, mean, cholesky[..., 0])
     squared = _solve(cholesky, x - mean).square().sum(-1)  # (...)
     return -0.5 * (squared + _log_determinant(cholesky) + x.shape[-1] * LOG_TWO_PI)
@@ -46,7 +46,7 @@ def entropy(log_variance: Tensor) -> Tensor:
 
     Raises ValueError or TypeError on bad input. Source: Bishop 2006, eq. 1.110. Book: eq-entropy.
     """
-    require_event("log_variance", log_variance)
+    require.event("log_variance", log_variance)
     return 0.5 * (log_variance + LOG_TWO_PI + 1).sum(-1)
 
 
@@ -56,7 +56,7 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
     Raises ValueError or TypeError on bad input.
     Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
     """
-    require_event("mean", mean)
+    require.event("mean", mean)
     log_variance = _expand("log_variance", log_variance, mean.shape[-1])
     _require_broadcast(mean, log_variance)
     spread = log_variance.expm1() - log_variance  # σ² − 1 − log σ², never below 0
@@ -71,8 +71,8 @@ def kl_between(
     Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 6.
     Book: eq-kl-gaussians, eq-bregman.
     """
-    require_event("mean", mean)
-    require_event("other_mean", other_mean, mean.shape[-1])
+    require.event("mean", mean)
+    require.event("other_mean", other_mean, mean.shape[-1])
     log_variance = _expand("log_variance", log_variance, mean.shape[-1])
     other_log_variance = _expand("other_log_variance", other_log_variance, mean.shape[-1])
     _require_broadcast(mean, log_variance, other_mean, other_log_variance)
@@ -85,8 +85,8 @@ def kl_to_standard_normal_full(mean: Tensor, cholesky: Tensor) -> Tensor:
 
     Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
     """
-    require_event("mean", mean)
-    require_cholesky("cholesky", cholesky, mean.shape[-1])
+    require.event("mean", mean)
+    require.cholesky("cholesky", cholesky, mean.shape[-1])
     _require_broadcast(mean, cholesky[..., 0])
     trace = cholesky.square().sum((-2, -1))  # tr(L Lᵀ) is the sum of all squared entries of L
     return 0.5 * (trace + mean.square().sum(-1) - mean.shape[-1] - _log_determinant(cholesky))
@@ -100,10 +100,10 @@ def kl_between_full(
     Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 6.
     Book: eq-kl-gaussians, eq-whitened.
     """
-    require_event("mean", mean)
-    require_event("other_mean", other_mean, mean.shape[-1])
-    require_cholesky("cholesky", cholesky, mean.shape[-1])
-    require_cholesky("other_cholesky", other_cholesky, mean.shape[-1])
+    require.event("mean", mean)
+    require.event("other_mean", other_mean, mean.shape[-1])
+    require.cholesky("cholesky", cholesky, mean.shape[-1])
+    require.cholesky("other_cholesky", other_cholesky, mean.shape[-1])
     _require_broadcast(mean, other_mean, cholesky[..., 0], other_cholesky[..., 0])
     ratio = torch.linalg.solve_triangular(other_cholesky, cholesky, upper=False)  # M⁻¹ L
     return kl_to_standard_normal_full(_solve(other_cholesky, mean - other_mean), ratio)
@@ -114,7 +114,7 @@ def cholesky_factor(covariance: Tensor) -> Tensor:
 
     Raises ValueError unless the covariance is symmetric and positive definite. Book: eq-whitened.
     """
-    require_symmetric("covariance", covariance)
+    require.symmetric("covariance", covariance)
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed.any():
         smallest = float(torch.linalg.eigvalsh(covariance).min())
@@ -128,7 +128,7 @@ def _expand(name: str, log_variance: Tensor, width: int) -> Tensor:
     """Give a shared log-variance (a scalar or one entry) all d coordinates that sums count."""
     if log_variance.ndim == 0 or log_variance.shape[-1] == 1:
         log_variance = log_variance.expand(*log_variance.shape[:-1], width)
-    require_event(name, log_variance, width)
+    require.event(name, log_variance, width)
     return log_variance
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from vae_tutorial.arguments import require_count
-from vae_tutorial.experiment import standard_normal
+from vae_tutorial import require
+from vae_tutorial.noise import standard_normal
 
 LogDensity = Callable[[Tensor], Tensor]  # z (chains, batch, latent) to (chains, batch), nats
 
@@ -30,7 +30,7 @@ def leapfrog(
     ValueError or TypeError unless num_leapfrog is at least 1.
     Source: Neal 2011, section 5.2.3.3. Book: eq-leapfrog.
     """
-    require_count("num_leapfrog", num_leapfrog)
+    require.count("num_leapfrog", num_leapfrog)
     step_size = step_size[..., None]  # (batch, 1)
     force = _gradient(log_density, z)  # (chains, batch, latent)
     for _ in range(num_leapfrog):

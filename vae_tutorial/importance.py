@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_tutorial.arguments import require_count, require_event
+from vae_tutorial import require
 from vae_tutorial.bounds import Estimate, evidence_lower_bound, importance_weighted_bound
-from vae_tutorial.experiment import standard_normal
 from vae_tutorial.models import VAE, DiagonalPosterior, log_prior
+from vae_tutorial.noise import standard_normal
 
 DRAWS_AT_ONCE = 1000  # memory is bounded by these; more do not run faster
 
@@ -90,8 +90,8 @@ def estimate_log_likelihood(
     `make_weigh(model)`. Raises ValueError or TypeError on bad input.
     Source: Burda et al. 2016, section 5. Book: eq-streaming-weights.
     """
-    require_event("images", images, model.encoder.width)
-    require_count("num_samples", num_samples)
+    require.event("images", images, model.encoder.width)
+    require.count("num_samples", num_samples)
     weigh = weigh or make_weigh(model)
     mean, log_variance = model.encoder(images)  # (n, latent) each, encoded once
     chunks = math.ceil(num_samples / DRAWS_AT_ONCE)

@@ -10,10 +10,25 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial.arguments import require_between, require_count, require_event, require_positive
-from vae_tutorial.experiment import standard_normal
+from vae_tutorial import require
 from vae_tutorial.gaussians import LOG_TWO_PI, log_normal
-from vae_tutorial.softplus import softplus_sum
+from vae_tutorial.noise import standard_normal
+
+HALVINGS = 6  # products of up to 64 factors of at most 2: far below float32's largest number
+
+
+def softplus_sum(logits: Tensor) -> Tensor:
+    """Σ log(1 + exp(l)) over the last axis, (..., pixels) to (...): −log p of an all-black image.
+
+    Products of factors 1 + exp(−|l|), at most 2 each, need one logarithm for up to 64 of them.
+    """
+    factors = 1 + (-logits.abs()).exp()  # (..., pixels), from 1 to 2
+    for _ in range(HALVINGS):
+        if factors.shape[-1] % 2:
+            break
+        half = factors.shape[-1] // 2
+        factors = factors[..., :half] * factors[..., half:]  # (..., half)
+    return logits.clamp(min=0).sum(-1) + factors.log().sum(-1)  # (...)
 
 
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
@@ -23,7 +38,7 @@ def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     Source: Kingma & Welling 2014, appendix C.1. Book: eq-bernoulli.
     """
     _require_binary(x)
-    require_event("logits", logits, x.shape[-1])
+    require.event("logits", logits, x.shape[-1])
     return nn.functional.logsigmoid(torch.where(x > 0.5, logits, -logits)).sum(-1)  # (...)
 
 
@@ -32,7 +47,7 @@ class FixedVariance(nn.Module):
 
     def __init__(self, variance: float):
         super().__init__()
-        require_positive("variance", torch.tensor(float(variance)))
+        require.positive("variance", torch.tensor(float(variance)))
         self.log_variance = math.log(variance)  # a number, so that float64 keeps all its digits
 
     def forward(self, z: Tensor) -> Tensor:
@@ -48,7 +63,7 @@ class SharedVariance(nn.Module):
     def __init__(self, variance: float = 1.0):
         super().__init__()
         value = torch.tensor(float(variance))
-        require_positive("variance", value)
+        require.positive("variance", value)
         self.log_variance = nn.Parameter(value.log())
 
     def forward(self, z: Tensor) -> Tensor:
@@ -64,9 +79,9 @@ class PixelVariance(nn.Module):
 
     def __init__(self, pixels: int, floor: float, variance: float = 1.0):
         super().__init__()
-        require_count("pixels", pixels)
-        require_positive("floor", torch.tensor(float(floor)))
-        require_positive("variance", torch.tensor(float(variance)))
+        require.count("pixels", pixels)
+        require.positive("floor", torch.tensor(float(floor)))
+        require.positive("variance", torch.tensor(float(variance)))
         self.floor = floor
         self.raw = nn.Parameter(torch.full((pixels,), float(variance)).log())
 
@@ -79,7 +94,7 @@ class InputVariance(nn.Module):
 
     def __init__(self, network: nn.Module, floor: float):
         super().__init__()
-        require_positive("floor", torch.tensor(float(floor)))
+        require.positive("floor", torch.tensor(float(floor)))
         self.floor = floor
         self.network = network
 
@@ -100,7 +115,7 @@ class GaussianPixels(nn.Module):
 
     def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all images x (batch, pixels) under each of n latents: (n, batch), nats."""
-        require_event("x", x, decoded.shape[-1])
+        require.event("x", x, decoded.shape[-1])
         log_variance = self.variance(z)  # broadcasts to (n, pixels)
         precision = (-log_variance).exp()
         squares = precision.expand_as(decoded) @ x.square().mT  # (n, batch)
@@ -128,7 +143,7 @@ class BernoulliPixels(nn.Module):
     def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all binary x (batch, pixels) under each of n latents: (n, batch), nats."""
         _require_binary(x)
-        require_event("decoded", decoded, x.shape[-1])
+        require.event("decoded", decoded, x.shape[-1])
         return decoded @ x.mT - softplus_sum(decoded).unsqueeze(-1)  # (n, batch)
 
     def mean(self, decoded: Tensor) -> Tensor:
@@ -142,7 +157,7 @@ class BernoulliPixels(nn.Module):
 
 
 def _require_binary(x: Tensor) -> None:
-    require_between("x", x, 0, 1)
+    require.between("x", x, 0, 1)
     if not torch.compiler.is_compiling() and (grey := int(((x > 0) & (x < 1)).sum())):
         seen = f"{grey} of its {x.numel()} pixels are grey: binarize first"
         raise ValueError(f"x must be binary for a Bernoulli likelihood, but {seen}")

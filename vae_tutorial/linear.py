@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_tutorial.arguments import require_count, require_event, require_positive
+from vae_tutorial import require
 from vae_tutorial.decomposition import LinearGaussian, linear_posterior
 from vae_tutorial.gaussians import log_normal
 
@@ -55,7 +55,7 @@ def most_likely_at(data: Spectrum, latent: int, variance: Tensor) -> LinearGauss
     Weak eigenvalues give columns of zeros. Raises ValueError or TypeError.
     """
     _require_latent(latent, data.eigenvalues)
-    require_positive("variance", variance)
+    require.positive("variance", variance)
     scale = (data.eigenvalues[:latent] - variance).clamp(min=0).sqrt()  # (d,)
     return LinearGaussian(data.axes[:, :latent] * scale, data.mean, variance)
 
@@ -112,8 +112,8 @@ def rate_law(eigenvalues: Tensor, variance: Tensor, latent: int) -> RateLaw:
     Eigenvalues (D,) fall; variance (...). Raises ValueError or TypeError.
     Source: Cover & Thomas 2006, sec. 10.3. Book: eq-rate-law, eq-error-law.
     """
-    require_event("eigenvalues", eigenvalues)
-    require_positive("variance", variance)
+    require.event("eigenvalues", eigenvalues)
+    require.positive("variance", variance)
     _require_latent(latent, eigenvalues)
     ratio = eigenvalues[:latent] / variance.unsqueeze(-1)  # (..., d)
     rate = 0.5 * ratio.clamp(min=1).log().sum(-1)  # (...)
@@ -128,8 +128,8 @@ def shift_gain(images: Tensor, shift: Tensor, variance: Tensor) -> Tensor:
     Raises ValueError or TypeError on bad input. Source: Lindsay 1983. Book: eq-any-decoder.
     """
     _require_images(images)
-    require_event("shift", shift, images.shape[1])
-    require_positive("variance", variance)
+    require.event("shift", shift, images.shape[1])
+    require.positive("variance", variance)
     exponent = shift @ (images - images.mean(0)).mT / variance  # (m, n)
     return exponent.logsumexp(-1) - math.log(len(images)) - shift.square().sum(-1) / (2 * variance)
 
@@ -139,12 +139,12 @@ def _precisions(model: LinearGaussian) -> Tensor:
 
 
 def _require_latent(latent: int, eigenvalues: Tensor) -> None:
-    require_count("latent", latent)
+    require.count("latent", latent)
     if latent > len(eigenvalues):
         raise ValueError(f"latent must be at most {len(eigenvalues)}, got {latent}")
 
 
 def _require_images(images: Tensor) -> None:
-    require_event("images", images)
+    require.event("images", images)
     if images.ndim != 2:
         raise ValueError(f"images must be (n, D), got shape {tuple(images.shape)}")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_tutorial.arguments import require_finite
+from vae_tutorial import require
 from vae_tutorial.gaussians import log_normal
 from vae_tutorial.quadrature import Rule, gauss_legendre, grid, product
 
@@ -44,7 +44,7 @@ def prior_monte_carlo(log_likelihood: Tensor) -> PriorEstimate:
     Source: Owen 2013, ch. 9.
     Book: eq-prior-draws, eq-effective-sample-size, eq-log-error.
     """
-    require_finite("log_likelihood", log_likelihood)
+    require.finite("log_likelihood", log_likelihood)
     if log_likelihood.ndim != 2 or (count := len(log_likelihood)) < 2:
         needed = "log_likelihood must be (n, batch) with two draws or more"
         raise ValueError(f"{needed}, got {tuple(log_likelihood.shape)}")
@@ -129,7 +129,7 @@ def _cell_rule(centres: Tensor, width: float) -> Rule:
 def _nats(log_likelihood: LogLikelihood, nodes: Tensor) -> Tensor:
     """log p(x|z) at nodes (n, latent), checked: (n, batch)."""
     nats = log_likelihood(nodes)
-    require_finite("log_likelihood(z)", nats)
+    require.finite("log_likelihood(z)", nats)
     if nats.ndim != 2 or len(nats) != len(nodes) or nats.dtype != torch.float64:
         seen, needed = f"{tuple(nats.shape)} in {nats.dtype}", f"({len(nodes)}, batch) in float64"
         raise ValueError(f"log_likelihood(z) must be {needed}, got {seen}")

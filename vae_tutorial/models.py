@@ -2,16 +2,39 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial import gaussians
-from vae_tutorial.arguments import require_event
+from vae_tutorial import gaussians, require
 from vae_tutorial.bounds import Bound, evidence_lower_bound
-from vae_tutorial.networks import lower_triangle, network
 from vae_tutorial.reparameterization import draw_diagonal, draw_full
+
+
+def network(
+    sizes: Sequence[int], generator: torch.Generator, activation: type[nn.Module] = nn.Tanh
+) -> nn.Sequential:
+    """Linear layers of the given widths, an activation between, weights from `generator`."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # leaves the global generator alone
+        for parameter in (linear.weight, linear.bias):  # uniform on ±1/√inputs, as PyTorch's own
+            uniform = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.data.copy_((2 * uniform - 1) / inputs**0.5)
+        layers += [linear, activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def lower_triangle(entries: Tensor, width: int) -> Tensor:
+    """Fill (..., d, d) row by row from (..., d(d+1)/2), the diagonal made positive by exp."""
+    require.event("entries", entries, width * (width + 1) // 2)
+    rows, columns = torch.tril_indices(width, width)
+    position = torch.zeros(width, width, dtype=torch.long)
+    position[rows, columns] = torch.arange(len(rows))
+    square = entries[..., position]  # (..., d, d); its upper triangle is dropped
+    return square.tril(-1) + square.diagonal(dim1=-2, dim2=-1).exp().diag_embed()
 
 
 class DiagonalPosterior(NamedTuple):
@@ -84,7 +107,7 @@ class DiagonalEncoder(nn.Module):
         self.network = network([pixels, *layers, 2 * latent], generator, activation)
 
     def forward(self, x: Tensor) -> DiagonalPosterior:
-        require_event("x", x, self.width)
+        require.event("x", x, self.width)
         mean, log_variance = self.network(x).chunk(2, dim=-1)  # (batch, latent) each
         return DiagonalPosterior(mean, log_variance)
 
@@ -98,7 +121,7 @@ class FullEncoder(nn.Module):
         self.network = network([pixels, hidden, latent + latent * (latent + 1) // 2], generator)
 
     def forward(self, x: Tensor) -> FullPosterior:
-        require_event("x", x, self.width)
+        require.event("x", x, self.width)
         mean, entries = self.network(x).tensor_split([self.latent], dim=-1)
         return FullPosterior(mean, lower_triangle(entries, self.latent))
 
@@ -126,7 +149,7 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """The mean image at z: (..., latent) to (..., pixels); ValueError on another width."""
-        require_event("z", z, self.encoder.latent)
+        require.event("z", z, self.encoder.latent)
         return self.pixels.mean(self.decoder(z))
 
     def _encode_draw_score(self, x: Tensor, noise: Tensor) -> tuple[Posterior, Tensor, Tensor]:

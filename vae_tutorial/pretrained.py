@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from vae_tutorial.arguments import require_finite
+from vae_tutorial import require
 from vae_tutorial.data import load_digits
-from vae_tutorial.experiment import generator
 from vae_tutorial.likelihoods import GaussianPixels, SharedVariance
 from vae_tutorial.models import VAE, DiagonalEncoder, network
+from vae_tutorial.noise import generator
 from vae_tutorial.training import fit
 
 SEED = 3
@@ -54,6 +54,6 @@ def two_latents(path: Path = WEIGHTS) -> VAE:
         odd = ", ".join(f"{n} is {seen.get(n)}, not {needed.get(n)}" for n in names)
         raise ValueError(f"{path.name} does not fit this architecture: {odd}")
     for name, value in stored.items():
-        require_finite(f"{name} in {path.name}", value)
+        require.finite(f"{name} in {path.name}", value)
     model.load_state_dict(stored)
     return model.requires_grad_(False)

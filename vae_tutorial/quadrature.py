@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_tutorial.arguments import require_count
+from vae_tutorial import require
 
 
 class Rule(NamedTuple):
@@ -21,7 +21,7 @@ def trapezoid(low: float, high: float, num_nodes: int) -> Rule:
 
     Book: eq-quadrature, eq-trapezoid-error.
     """
-    require_count("num_nodes - 1", num_nodes - 1)
+    require.count("num_nodes - 1", num_nodes - 1)
     nodes = torch.linspace(low, high, num_nodes, dtype=torch.float64)  # (n,)
     weights = torch.full_like(nodes, (high - low) / (num_nodes - 1))
     weights[[0, -1]] /= 2
@@ -36,7 +36,7 @@ def gauss_legendre(low: float, high: float, num_nodes: int) -> Rule:
 
 def gauss_hermite(num_nodes: int) -> Rule:
     """E[g(ε)] for ε ~ N(0, 1), exact up to degree 2 num_nodes − 1. Book: eq-quadrature."""
-    require_count("num_nodes", num_nodes)
+    require.count("num_nodes", num_nodes)
     nodes, weights = map(torch.from_numpy, np.polynomial.hermite_e.hermegauss(num_nodes))
     return Rule(nodes, weights / weights.sum())
 
@@ -51,5 +51,5 @@ def grid(points: Tensor, latent: int) -> Tensor:
 
     Raises ValueError or TypeError unless `latent` is a count.
     """
-    require_count("latent", latent)
+    require.count("latent", latent)
     return torch.cartesian_prod(*[points] * latent).reshape(-1, latent)

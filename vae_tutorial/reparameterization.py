@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from vae_tutorial.arguments import require_event, require_finite, require_square, require_symmetric
+from vae_tutorial import require
 
 
 class Gradients(NamedTuple):
@@ -33,9 +33,9 @@ def draw_diagonal(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     Raises ValueError or TypeError on bad input.
     Source: Kingma & Welling 2014, section 2.4. Book: vae11.
     """
-    require_event("mean", mean)
-    require_event("log_variance", log_variance, mean.shape[-1])
-    require_event("noise", noise, mean.shape[-1])
+    require.event("mean", mean)
+    require.event("log_variance", log_variance, mean.shape[-1])
+    require.event("noise", noise, mean.shape[-1])
     return mean + (0.5 * log_variance).exp() * noise  # (K, batch, d)
 
 
@@ -45,9 +45,9 @@ def draw_full(mean: Tensor, root: Tensor, noise: Tensor) -> Tensor:
     Raises ValueError or TypeError on bad input. Source: Rezende et al. 2014.
     Book: vae11, eq-root-law, eq-change-of-variables.
     """
-    require_event("mean", mean)
-    require_square("root", root, mean.shape[-1])
-    require_event("noise", noise, mean.shape[-1])
+    require.event("mean", mean)
+    require.square("root", root, mean.shape[-1])
+    require.event("noise", noise, mean.shape[-1])
     return mean + (root @ noise.unsqueeze(-1)).squeeze(-1)  # (K, batch, d)
 
 
@@ -56,7 +56,7 @@ def symmetric_root(covariance: Tensor) -> Tensor:
 
     Raises ValueError unless the covariance is symmetric and positive definite.
     """
-    require_symmetric("covariance", covariance)
+    require.symmetric("covariance", covariance)
     values, vectors = torch.linalg.eigh(covariance)  # (..., d), (..., d, d)
     if not (values > 0).all():
         smallest = float(values.min())
@@ -97,9 +97,9 @@ def score_function_gradients(
     Source: Williams 1992. Book: eq-score-function, eq-baseline,
     eq-score-variance, eq-sine-variance, eq-step-gradient.
     """
-    require_finite("values", values)
-    require_event("noise", noise)
-    require_event("log_variance", log_variance, noise.shape[-1])
+    require.finite("values", values)
+    require.event("noise", noise)
+    require.event("log_variance", log_variance, noise.shape[-1])
     if values.shape != noise.shape[:-1]:
         seen = f"{tuple(values.shape)} for noise {tuple(noise.shape)}"
         raise ValueError(f"values must be (K,) for noise (K, d), got {seen}")
@@ -113,7 +113,7 @@ def leave_one_out(values: Tensor) -> Tensor:
 
     Raises ValueError or TypeError on bad input. Source: Kool et al. 2019. Book: eq-leave-one-out.
     """
-    require_event("values", values)
+    require.event("values", values)
     if values.shape[0] < 2:
         raise ValueError(f"leave_one_out needs at least 2 draws, got {values.shape[0]}")
     return (values.sum(0) - values) / (values.shape[0] - 1)  # (K,)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
+from vae_tutorial import require
 from vae_tutorial.adam import Moments, Tensors, adam, adam_scales, zero_moments
-from vae_tutorial.arguments import require_count, require_event
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import minibatches, with_noise
-from vae_tutorial.experiment import standard_normal
+from vae_tutorial.noise import standard_normal
 from vae_tutorial.processes import ALONE
 
 Objective = Callable[[Bound], Tensor]
@@ -127,8 +127,8 @@ def fit(
     Raises ValueError or TypeError on bad input, and ValueError once the bound
     is not finite. Source: Kingma & Welling 2014, algorithm 1. Book: eq-objective.
     """
-    require_event("images", images)
-    require_count("epochs", epochs)
+    require.event("images", images)
+    require.count("epochs", epochs)
     step = make_step(model, objective)
     state, history = initial_state(model), []
     for epoch in range(1, epochs + 1):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial.arguments import require_between, require_count, require_event, require_positive
+from vae_tutorial import require
 from vae_tutorial.gaussians import log_normal
 
 REACH = 8.0  # one latent is summed over [−8, 8]; the prior's mass beyond is below 2e-15
@@ -29,8 +29,8 @@ def collect(places: Tensor, masses: Tensor) -> Atoms:
 
     A sample is the law with equal masses. Raises ValueError or TypeError on bad input.
     """
-    require_event("places", places)
-    require_positive("masses", masses)
+    require.event("places", places)
+    require.positive("masses", masses)
     if places.ndim != 1 or places.shape != masses.shape:
         seen = f"{tuple(places.shape)} and {tuple(masses.shape)}"
         raise ValueError(f"places and masses must both be (n,), got {seen}")
@@ -54,7 +54,7 @@ def quantile(law: Atoms, level: Tensor) -> Tensor:
 
     Raises ValueError or TypeError on bad input. Source: Devroye 1986, chapter 2. Book: eq-quantile.
     """
-    require_between("level", level, 0, 1)
+    require.between("level", level, 0, 1)
     reached = law.masses.cumsum(0)  # (n,)
     index = torch.searchsorted(reached, level.to(reached))  # (...)
     return law.places[index.clamp(max=len(reached) - 1)]  # the sum of the masses may round below 1
@@ -68,7 +68,7 @@ def log_density_of_image(function: Map, z: Tensor, log_density: Tensor) -> Tenso
     bad input, or where a direction collapses.
     Source: Federer 1969, section 3.2. Book: eq-image-density.
     """
-    require_event("z", z)
+    require.event("z", z)
     z = z.detach().requires_grad_()
     x = function(z)  # (n, D)
     if x.ndim != 2 or x.shape[1] < z.shape[-1]:
@@ -77,7 +77,7 @@ def log_density_of_image(function: Map, z: Tensor, log_density: Tensor) -> Tenso
     rows = [torch.autograd.grad(t, z, retain_graph=True)[0] for t in x.sum(0)]
     jacobian = torch.stack(rows, 1)  # (n, D, d)
     stretch = torch.linalg.svdvals(jacobian)  # (n, d)
-    require_positive("the stretch of the map", stretch)
+    require.positive("the stretch of the map", stretch)
     return log_density - stretch.log().sum(-1)  # (n,)
 
 
@@ -86,15 +86,15 @@ def ring(z: Tensor) -> Tensor:
 
     Source: Doersch 2016, figure 2. Book: eq-ring.
     """
-    require_event("z", z)
+    require.event("z", z)
     length = z.norm(dim=-1, keepdim=True)  # (..., 1)
-    require_positive("the length of z", length)
+    require.positive("the length of z", length)
     return z / 10 + z / length
 
 
 def ring_radius_cdf(radius: Tensor) -> Tensor:
     """P(‖ring(z)‖ ≤ radius) for z ~ N(0, I) in the plane: (...) to (...). Book: eq-ring-radius."""
-    require_between("radius", radius, 0, math.inf)
+    require.between("radius", radius, 0, math.inf)
     return -torch.expm1(-50 * (radius - 1).clamp(min=0).square())
 
 
@@ -113,8 +113,8 @@ def energy_distance(x: Tensor, y: Tensor) -> Tensor:
     Raises ValueError or TypeError on bad input or fewer than two draws.
     Source: Székely & Rizzo 2013. Book: eq-energy-distance.
     """
-    require_event("x", x)
-    require_event("y", y, x.shape[-1])
+    require.event("x", x)
+    require.event("y", y, x.shape[-1])
     if x.ndim != 2 or y.ndim != 2 or min(len(x), len(y)) < 2:
         seen = f"{tuple(x.shape)} and {tuple(y.shape)}"
         raise ValueError(f"x (n, D) and y (m, D) need two draws each: {seen}")
@@ -130,8 +130,8 @@ def least_bridge(share: Tensor, gap: float, slope: Tensor) -> Tensor:
     For every map into the line of at most the given slope, from any dimension: (...) to (...).
     Raises ValueError or TypeError on bad input. Source: Borell 1975. Book: eq-bridge.
     """
-    require_between("share", share, 0, 1)
-    require_positive("gap / slope", gap / slope)
+    require.between("share", share, 0, 1)
+    require.positive("gap / slope", gap / slope)
     return torch.special.ndtr(torch.special.ndtri(share) + gap / slope) - share
 
 
@@ -141,8 +141,8 @@ def noisy_log_density(x: Tensor, curve: Map, variance: float, num_nodes: int) ->
     `curve` takes nodes z (n, 1) to (n, D). Raises ValueError or TypeError on bad input.
     Source: Doersch 2016, eq. 1. Book: eq-noisy-image, eq-curve-limit.
     """
-    require_positive("variance", torch.tensor(float(variance)))
-    require_count("num_nodes - 1", num_nodes - 1)
+    require.positive("variance", torch.tensor(float(variance)))
+    require.count("num_nodes - 1", num_nodes - 1)
     z = torch.linspace(-REACH, REACH, num_nodes, dtype=torch.float64)[:, None]  # (n, 1)
     log_prior = log_normal(z, torch.zeros_like(z), z.new_zeros(()))  # (n,)
     log_likelihood = log_normal(x.unsqueeze(-2), curve(z), z.new_tensor(variance).log())

@@ -59,6 +59,14 @@ def public(owner: ast.Module | Definition, prefix: str) -> Iterator[tuple[str, D
                 yield from public(node, f"{prefix}.{node.name}")
 
 
+def rooms(root: Path) -> dict[str, Path]:
+    """Every room of the package, with dots inside a wing, and its file."""
+    package = root / "vae_tutorial"
+    files = sorted(package.rglob("[!_]*.py")) + sorted(package.glob("*/__init__.py"))
+    dotted = (".".join(path.relative_to(package).with_suffix("").parts) for path in files)
+    return {name.removesuffix(".__init__"): path for name, path in zip(dotted, files, strict=True)}
+
+
 def marked_tests(path: Path) -> list[Marked]:
     """The tests of a file that carry the marker, with what they reach through its helpers."""
     tree = ast.parse(path.read_text("utf-8"))
@@ -104,8 +112,8 @@ def read(root: Path) -> Ledger:
     pages = sorted((root / "book" / "chapters").glob("*.ipynb"))
     chapters = {path.stem: prose(path) for path in pages}
     claims: dict[str, list[str]] = {}
-    for path in sorted((root / "vae_tutorial").glob("[!_]*.py")):
-        for name, node in public(ast.parse(path.read_text("utf-8")), path.stem):
+    for room, path in rooms(root).items():
+        for name, node in public(ast.parse(path.read_text("utf-8")), room):
             for label in claimed_labels(ast.get_docstring(node) or ""):
                 claims.setdefault(label, []).append(name)
     tests = [test for path in sorted((root / "tests").glob("*.py")) for test in marked_tests(path)]
@@ -116,10 +124,11 @@ def read(root: Path) -> Ledger:
 
 def calls(test: Marked, function: str) -> bool:
     """Whether a test reaches a function; a method by its name, `forward` by its class."""
-    room, *owners, name = function.split(".")
+    owner, _, name = function.rpartition(".")
+    is_method = owner.split(".")[-1][:1].isupper()
     if name == "forward":
-        return f"{room}.{owners[0]}" in test.reached
-    return (f".{name}" if owners else function) in test.reached
+        return owner in test.reached
+    return (f".{name}" if is_method else function) in test.reached
 
 
 def problems(ledger: Ledger) -> list[str]:

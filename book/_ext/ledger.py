@@ -26,7 +26,7 @@ TABLE = """## {title}
 SOURCE = """
 ({target})=
 :::{{dropdown}} {room} `{thing}`
-```{{literalinclude}} /../vae_tutorial/{room}.py
+```{{literalinclude}} /../{path}
 :pyobject: {thing}
 ```
 :::
@@ -38,11 +38,17 @@ def target(name: str) -> str:
     return f"source-{name.replace('.', '-').lower()}"
 
 
-def row(label: str, ledger: equations.Ledger) -> str:
+def parted(name: str, files: dict[str, Path]) -> tuple[str, str]:
+    """A dotted name as its room and the thing in it; a room of a wing has dots of its own."""
+    room = max((room for room in files if name.startswith(f"{room}.")), key=len)
+    return room, name.removeprefix(f"{room}.")
+
+
+def row(label: str, ledger: equations.Ledger, files: dict[str, Path]) -> str:
     """One equation's line: where it stands, its functions, its tests in words."""
     lines = []
     for name in ledger.claims.get(label, []):
-        room, thing = name.split(".", 1)
+        room, thing = parted(name, files)
         lines.append(f"{room} [`{thing}`](#{target(name)})")
     for test in ledger.tests:
         if label in test.labels:
@@ -51,8 +57,9 @@ def row(label: str, ledger: equations.Ledger) -> str:
     return f"* - {{eq}}`{label}`<br>`{label}`\n  - {'<br>'.join(lines)}\n"
 
 
-def page(ledger: equations.Ledger) -> str:
-    """The whole ledger as MyST text."""
+def page(ledger: equations.Ledger, root: Path) -> str:
+    """The whole ledger of the repository `root` as MyST text."""
+    files = equations.rooms(root)
     labels = [label for found in ledger.equations.values() for label in found]
     spine = [label for label in labels if label.startswith("vae")]
     parts = {"The derivation": sorted(spine, key=lambda label: int(label.removeprefix("vae")))}
@@ -60,13 +67,14 @@ def page(ledger: equations.Ledger) -> str:
         parts[ledger.titles[chapter]] = [label for label in found if label not in spine]
     text = ""
     for title, found in parts.items():
-        rows = "".join(row(label, ledger) for label in found)
+        rows = "".join(row(label, ledger, files) for label in found)
         text += TABLE.format(title=title, rows=rows) if found else ""
     names = {name for label in labels for name in ledger.claims.get(label, [])}
     text += "## The functions\n"
     for name in sorted(names):
-        room, thing = name.split(".", 1)
-        text += SOURCE.format(target=target(name), room=room, thing=thing)
+        room, thing = parted(name, files)
+        path = files[room].relative_to(root).as_posix()
+        text += SOURCE.format(target=target(name), room=room, path=path, thing=thing)
     return text
 
 
@@ -74,11 +82,12 @@ class LedgerDirective(SphinxDirective):
     """Shows the ledger where it stands, and warns of each of its gaps."""
 
     def run(self) -> list[nodes.Node]:
-        ledger = equations.read(Path(self.env.srcdir).parent)
+        root = Path(self.env.srcdir).parent
+        ledger = equations.read(root)
         for problem in equations.problems(ledger):
             logging.getLogger(__name__).warning(problem, location=self.get_location())
         self.env.metadata[self.env.docname]["ledger"] = "always read afresh"
-        return self.parse_text_to_nodes(page(ledger), allow_section_headings=True)
+        return self.parse_text_to_nodes(page(ledger, root), allow_section_headings=True)
 
 
 def outdated(app: Sphinx, env, added: set, changed: set, removed: set) -> list[str]:

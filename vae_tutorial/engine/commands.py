@@ -1,22 +1,60 @@
 """What each command does, from its parsed options to what the reader finds on disk or screen."""
 
 import argparse
+import io
 import json
 import math
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_tutorial import datasets, exhibits, experiment, importance, runs
-from vae_tutorial.checkpoints import load_weights
-from vae_tutorial.interface import Interrupts, progress, say
+from vae_tutorial import datasets, importance, noise
+from vae_tutorial.engine import runs
+from vae_tutorial.engine.checkpoints import load_weights, write_whole
+from vae_tutorial.engine.provenance import provenance
+from vae_tutorial.engine.runs import validate
+from vae_tutorial.engine.settings import Settings, build, load_settings, prepare
+from vae_tutorial.engine.terminal import Interrupts, progress, say
 from vae_tutorial.models import VAE
+from vae_tutorial.pictures import image_rows
 from vae_tutorial.processes import joined
-from vae_tutorial.provenance import provenance
-from vae_tutorial.records import validate
 from vae_tutorial.scaling import compiled, in_place
-from vae_tutorial.settings import Settings, build, load_settings, prepare
+
+COLUMNS = 10
+SHARPNESS = 150  # dots an inch
+
+
+@torch.no_grad()
+def prior_means(model: VAE, count: int, generator: torch.Generator) -> Tensor:
+    """The mean images at `count` draws z ~ N(0, I): (count, pixels)."""
+    like = next(model.parameters())
+    z = noise.standard_normal((count, model.encoder.latent), generator, like=like)
+    return model.decode(z)  # (count, pixels)
+
+
+def samples(model: VAE, count: int, seed: int, shape: tuple[int, int]) -> Figure:
+    """`count` mean images at draws from the prior, ten a row, of `shape` (height, width)."""
+    images = prior_means(model, count, noise.generator(seed))
+    return image_rows({" " * row: part for row, part in enumerate(images.split(COLUMNS))}, shape)
+
+
+@torch.no_grad()
+def reconstructions(model: VAE, images: Tensor, seed: int, shape: tuple[int, int]) -> Figure:
+    """Ten held-out images, their reconstructions, and ten mean images at draws from the prior."""
+    first = images[:COLUMNS]
+    made_up = prior_means(model, COLUMNS, noise.generator(seed))
+    rows = {"held out": first, "copied": model.reconstruct(first), "made up": made_up}
+    return image_rows(rows, shape)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's ending, whole or not at all; raises OSError."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:], dpi=SHARPNESS)
+    write_whole(path, buffer.getvalue())
+
 
 ACTIVE = 0.01  # variance over images of a latent's posterior mean: Burda et al. 2016, section 5.2
 AT_ONCE = 100  # images between two moves of the progress bar
@@ -59,8 +97,8 @@ def train(options: argparse.Namespace) -> int:
         if processes.rank == 0:
             model, held_out = load(folder)[1:]
             shape = (images.height, images.width)
-            figure = exhibits.reconstructions(model, held_out, settings.seed, shape)
-            exhibits.save(figure, folder / "reconstructions.png")
+            figure = reconstructions(model, held_out, settings.seed, shape)
+            save_figure(figure, folder / "reconstructions.png")
     return 0 if len(history) >= settings.epochs else 130
 
 
@@ -78,7 +116,7 @@ def evaluate(options: argparse.Namespace) -> int:
     where = device(options.device)
     settings, model, images = load(options.run)
     images = images[: options.images].to(where)
-    model, random = model.to(where), experiment.generator(options.seed)
+    model, random = model.to(where), noise.generator(options.seed)
     weigh = compiled(importance.make_weigh(model), say)
     samples = options.importance_samples
     parts = [
@@ -112,8 +150,8 @@ def sample(options: argparse.Namespace) -> int:
     settings, model, _ = load(options.run)
     images = datasets.load(settings.data)
     shape = (images.height, images.width)
-    figure = exhibits.samples(model, options.count, options.seed, shape)
-    exhibits.save(figure, options.output)
+    figure = samples(model, options.count, options.seed, shape)
+    save_figure(figure, options.output)
     say(f"{options.count} images from the prior are in {options.output}")
     return 0
 

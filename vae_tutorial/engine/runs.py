@@ -6,17 +6,123 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from vae_tutorial import experiment
-from vae_tutorial.checkpoints import load_weights, remove_leftovers, save_checkpoint
+from vae_tutorial import noise, require
+from vae_tutorial.bounds import Bound
 from vae_tutorial.datasets import Images
-from vae_tutorial.folders import FILES, require_writable, resume, write_results
+from vae_tutorial.engine.checkpoints import (
+    load_checkpoint,
+    load_weights,
+    remove_leftovers,
+    save_checkpoint,
+    save_weights,
+    write_whole,
+)
+from vae_tutorial.engine.settings import Settings, build, prepare, save_settings
 from vae_tutorial.importance import negative_importance_bound
+from vae_tutorial.models import VAE
 from vae_tutorial.processes import ALONE, Processes
-from vae_tutorial.records import averages, line, require_sound, validate
 from vae_tutorial.scaling import batches
-from vae_tutorial.settings import Settings, build, prepare, save_settings
-from vae_tutorial.training import State, Step, initial_state, make_step, negative_elbo, run_epoch
+from vae_tutorial.training import (
+    State,
+    Step,
+    average_bound,
+    initial_state,
+    make_step,
+    negative_elbo,
+    run_epoch,
+)
+
+VALIDATION_SEED = 1_000_005  # the same draws after every epoch, so that its curve is smooth
+AT_ONCE = 1000  # held-out images scored together
+
+
+def require_sound(state: State, means: Bound) -> None:
+    """Raise ValueError, with the step and its terms, unless bound and parameters are finite."""
+    table = torch.stack(list(means))  # (terms, steps)
+    bad = (~table.isfinite()).any(0).nonzero()
+    if len(bad):
+        step = int(bad[0])
+        terms = ", ".join(f"{n} {v:g}" for n, v in zip(means._fields, table[:, step], strict=True))
+        number = state.count - table.shape[-1] + step + 1
+        raise ValueError(
+            f"step {number} gave {terms}, and training stops where the bound is not finite"
+        )
+    for name, value in state.parameters.items():
+        require.finite(f"{name} after step {state.count}", value)
+
+
+def averages(bound: Bound) -> dict[str, float]:
+    """The mean of each term, in nats an image."""
+    return {name: round(term.double().mean().item(), 6) for name, term in bound._asdict().items()}
+
+
+def validate(model: VAE, images: Tensor) -> Bound:
+    """The bound of each held-out image, from one draw each; a Bound of (n,), in nats."""
+    generator = noise.generator(VALIDATION_SEED)
+    parts = [average_bound(model, part, 1, generator) for part in images.split(AT_ONCE)]
+    return type(parts[0])(*(torch.cat(terms) for terms in zip(*parts, strict=True)))
+
+
+def line(record: dict, epochs: int) -> str:
+    """One epoch as a line for a reader."""
+    terms = f"elbo {record['elbo']:.2f}  log-likelihood {record['log_likelihood']:.2f}"
+    held_out = f"kl {record['kl']:.2f}  validation elbo {record['validation_elbo']:.2f}"
+    return f"epoch {record['epoch']}/{epochs}  {terms}  {held_out}  {record['seconds']:.1f} s"
+
+
+FILES = (
+    "config.json",
+    "checkpoint.pt",
+    "weights.safetensors",
+    "metrics.jsonl",
+    "reconstructions.png",
+    ".writable",
+)
+
+
+def require_writable(folder: Path) -> None:
+    """Make `folder` if need be; OSError now, not after an epoch, where it takes no files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / ".writable", b"")
+    (folder / ".writable").unlink()
+
+
+def resume(
+    folder: Path, settings: Settings, start: State, generator: torch.Generator
+) -> tuple[State, list[dict]]:
+    """The state and the records so far: those of the checkpoint in `folder`, or a fresh start.
+
+    Raises ValueError if the checkpoint is damaged, or another run's. A longer run may follow a
+    shorter one where the learning rate does not depend on the number of epochs.
+    """
+    path = folder / "checkpoint.pt"
+    if not path.exists():
+        return start, []
+    state, notes = load_checkpoint(path, start, generator)
+    kept = json.loads(notes)
+    seen, wanted = kept["settings"], json.loads(json.dumps(settings._asdict()))
+    if settings.final_learning_rate is None and wanted["epochs"] > seen["epochs"]:
+        seen["epochs"] = wanted["epochs"]
+    odd = [
+        f"{name} {seen.get(name)}, not {wanted[name]}"
+        for name in wanted
+        if seen.get(name) != wanted[name]
+    ]
+    if odd:
+        raise ValueError(f"{folder} holds another run, with {'; '.join(odd)}: take another folder")
+    return state, kept["history"]
+
+
+def write_results(folder: Path, state: State, history: list[dict], settings: Settings) -> None:
+    """Write what follows from a checkpoint: the weights, and one line of metrics an epoch."""
+    notes = {"epoch": history[-1]["epoch"], "settings": settings._asdict()}
+    whole = {"run": json.dumps(notes)}  # one note: safetensors writes several in a random order
+    save_weights(folder / "weights.safetensors", state.parameters, whole)
+    lines = "".join(json.dumps(record) + "\n" for record in history)
+    write_whole(folder / "metrics.jsonl", lines.encode())
+
 
 OBJECTIVES = {"elbo": negative_elbo, "iwae": negative_importance_bound}
 
@@ -51,7 +157,7 @@ def train(
     if writes:
         require_writable(folder)
         remove_leftovers(folder, FILES)
-    generator = experiment.generator(settings.seed)
+    generator = noise.generator(settings.seed)
     state, history = resume(folder, settings, initial_state(model), generator)
     require_together(state, processes)
     if history:

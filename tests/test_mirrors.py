@@ -16,8 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_tutorial import published
-from vae_tutorial.published import FILES, SOURCES, Source, cache_folder, download, kept, verified
+from vae_tutorial.datasets import mirrors as published
+from vae_tutorial.datasets.mirrors import (
+    FILES,
+    SOURCES,
+    Source,
+    cache_folder,
+    download,
+    kept,
+    verified,
+)
 
 
 def idx(array):

@@ -1,4 +1,4 @@
-"""Execute the chapters in place: `python tests/refresh_notebooks.py [notebook ...]`.
+"""Execute the chapters in place: `python tools/refresh_notebooks.py [notebook ...]`.
 
 The figure of the cell tagged `cover` becomes the picture of the README and of the index page.
 Figures are stored with a palette, which makes them a third as large.

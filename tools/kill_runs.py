@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from vae_tutorial.checkpoints import write_whole
-from vae_tutorial.provenance import provenance
+from vae_tutorial.engine.checkpoints import write_whole
+from vae_tutorial.engine.provenance import provenance
 
 ROOT = Path(__file__).parents[1]
 TENSORS = ("parameters", "first", "second")

@@ -1,4 +1,4 @@
-"""Train the kept weights again: `python tests/make_weights.py`, or `make weights`.
+"""Train the kept weights again: `python tools/make_weights.py`, or `make weights`.
 
 The file says in its own header how it was made: commit, seed, processor, time, and the versions.
 It is written to a temporary name, then moved.
@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from vae_tutorial import pretrained
-from vae_tutorial.provenance import commit, processor
+from vae_tutorial.engine.provenance import commit, processor
 
 if __name__ == "__main__":
     print("Training two latents on 1,500 digits: less than a minute.", flush=True)

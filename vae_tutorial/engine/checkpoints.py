@@ -14,8 +14,8 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
+from vae_tutorial import require
 from vae_tutorial.adam import Moments
-from vae_tutorial.arguments import require_finite
 from vae_tutorial.training import State
 
 FORMAT = "vae_tutorial checkpoint 1"
@@ -129,4 +129,4 @@ def require_like(name: str, seen: object, needed: Mapping[str, Tensor]) -> None:
         shown = ", ".join(f"{n} is {kinds[0].get(n)}, not {kinds[1].get(n)}" for n in odd[:3])
         raise ValueError(f"{name} does not fit this architecture: {shown}")
     for tensor_name, value in seen.items():
-        require_finite(f"{tensor_name} in {name}", value)
+        require.finite(f"{tensor_name} in {name}", value)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def require_floating(name: str, value: Tensor) -> None:
+def floating(name: str, value: Tensor) -> None:
     """Raise TypeError unless `value` is a floating-point tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
@@ -18,9 +18,9 @@ def require_floating(name: str, value: Tensor) -> None:
         )
 
 
-def require_finite(name: str, value: Tensor) -> None:
+def finite(name: str, value: Tensor) -> None:
     """Raise TypeError unless floating point, ValueError if empty or any entry is not finite."""
-    require_floating(name, value)
+    floating(name, value)
     if value.numel() == 0:
         raise ValueError(
             f"{name} is empty, of shape {tuple(value.shape)}: it needs at least one entry"
@@ -35,31 +35,31 @@ def require_finite(name: str, value: Tensor) -> None:
         )
 
 
-def require_event(name: str, value: Tensor, width: int | None = None) -> None:
+def event(name: str, value: Tensor, width: int | None = None) -> None:
     """Raise ValueError unless `value` is finite with a last axis, of `width` entries if given."""
-    require_finite(name, value)
+    finite(name, value)
     if value.ndim == 0:
         raise ValueError(f"{name} needs a last axis (the event), got a scalar")
     if width is not None and value.shape[-1] != width:
         raise ValueError(f"the last axis of {name} must be {width}, got shape {tuple(value.shape)}")
 
 
-def require_positive(name: str, value: Tensor) -> None:
+def positive(name: str, value: Tensor) -> None:
     """Raise ValueError unless every entry of `value` is finite and above zero."""
-    require_finite(name, value)
+    finite(name, value)
     if not torch.compiler.is_compiling() and not (value > 0).all():
         raise ValueError(f"{name} must be positive, its smallest entry is {float(value.min()):g}")
 
 
-def require_between(name: str, value: Tensor, low: float, high: float) -> None:
+def between(name: str, value: Tensor, low: float, high: float) -> None:
     """Raise ValueError unless every entry of `value` lies in [low, high]."""
-    require_finite(name, value)
+    finite(name, value)
     if not torch.compiler.is_compiling() and not ((value >= low) & (value <= high)).all():
         seen = f"[{float(value.min()):g}, {float(value.max()):g}]"
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}], but its entries span {seen}")
 
 
-def require_count(name: str, value: int) -> None:
+def count(name: str, value: int) -> None:
     """Raise TypeError unless `value` is an int, ValueError unless it is at least 1."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
@@ -67,35 +67,35 @@ def require_count(name: str, value: int) -> None:
         raise ValueError(f"{name} must be at least 1, got {value}")
 
 
-def require_matrix(name: str, value: Tensor, height: int) -> None:
+def matrix(name: str, value: Tensor, height: int) -> None:
     """Raise ValueError unless `value` is finite with two axes, the first of them `height` long."""
-    require_finite(name, value)
+    finite(name, value)
     if value.ndim != 2 or len(value) != height:
         raise ValueError(f"{name} must have {height} rows, got shape {tuple(value.shape)}")
 
 
-def require_square(name: str, value: Tensor, width: int | None = None) -> None:
+def square(name: str, value: Tensor, width: int | None = None) -> None:
     """Raise ValueError unless the last two axes form a finite square, `width` wide if given."""
-    require_finite(name, value)
+    finite(name, value)
     if value.ndim < 2 or value.shape[-1] != value.shape[-2]:
         raise ValueError(f"{name} must end in a square, got shape {tuple(value.shape)}")
     if width is not None and value.shape[-1] != width:
         raise ValueError(f"{name} must be {width} by {width}, got shape {tuple(value.shape)}")
 
 
-def require_symmetric(name: str, value: Tensor) -> None:
+def symmetric(name: str, value: Tensor) -> None:
     """Raise ValueError unless `value` is square and equals its transpose, up to rounding."""
-    require_square(name, value)
+    square(name, value)
     if not torch.compiler.is_compiling() and not torch.allclose(value, value.mT):
         gap = float((value - value.mT).abs().max())
         raise ValueError(f"{name} must be symmetric, but its two halves differ by {gap:.3g}")
 
 
-def require_cholesky(name: str, factor: Tensor, width: int | None = None) -> None:
+def cholesky(name: str, factor: Tensor, width: int | None = None) -> None:
     """Raise ValueError unless `factor` is square, lower triangular and positive on its diagonal."""
-    require_square(name, factor, width)
+    square(name, factor, width)
     if torch.compiler.is_compiling():
         return
     if factor.triu(1).any():
         raise ValueError(f"{name} must be lower triangular, but has entries above its diagonal")
-    require_positive(f"the diagonal of {name}", factor.diagonal(dim1=-2, dim2=-1))
+    positive(f"the diagonal of {name}", factor.diagonal(dim1=-2, dim2=-1))

@@ -1,4 +1,4 @@
-"""Export what the live figures need: `python tests/export_live.py`, or `make live`.
+"""Export what the live figures need: `python tools/export_live.py`, or `make live`.
 
 Scripts that carry trained weights go to `book/_extra/assets`, the static pictures for readers
 without scripts to `book/live`. A new figure adds an entry to SCRIPTS or PICTURES; what it exports

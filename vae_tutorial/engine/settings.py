@@ -7,16 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vae_tutorial import experiment
-from vae_tutorial.arguments import require_count
-from vae_tutorial.checkpoints import write_whole
+from vae_tutorial import noise, require
 from vae_tutorial.data import binarize
 from vae_tutorial.datasets import Images
+from vae_tutorial.engine.checkpoints import write_whole
+from vae_tutorial.engine.provenance import provenance
 from vae_tutorial.importance import ImportanceWeighted
 from vae_tutorial.likelihoods import BernoulliPixels, FixedVariance, GaussianPixels, SharedVariance
-from vae_tutorial.models import VAE, DiagonalEncoder
-from vae_tutorial.networks import network
-from vae_tutorial.provenance import provenance
+from vae_tutorial.models import VAE, DiagonalEncoder, network
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
 CHOICES = {
@@ -56,7 +54,7 @@ class Settings(NamedTuple):
 
 def build(settings: Settings, pixels: int) -> VAE:
     """The untrained model: encoder and decoder mirror each other, weights from the seed."""
-    weights = experiment.generator(settings.seed)
+    weights = noise.generator(settings.seed)
     activation = ACTIVATIONS[settings.activation]
     encoder = DiagonalEncoder(pixels, settings.hidden, settings.latent, weights, activation)
     widths = [settings.latent, *reversed(settings.hidden), pixels]
@@ -76,9 +74,9 @@ def prepare(settings: Settings, images: Images) -> tuple[Tensor, Tensor]:
     """Training and held-out images as the model takes them, the latter binarized once for all."""
     train, test = images.train, images.test
     if settings.likelihood == "bernoulli":
-        test = binarize(test, experiment.generator(HELD_OUT_SEED))
+        test = binarize(test, noise.generator(HELD_OUT_SEED))
         if settings.binarization == "static":
-            train = binarize(train, experiment.generator(HELD_OUT_SEED + 1))
+            train = binarize(train, noise.generator(HELD_OUT_SEED + 1))
     return train, test
 
 
@@ -90,7 +88,7 @@ def load_settings(folder: Path) -> Settings:
         settings = Settings(**kept | {"hidden": tuple(kept["hidden"])})
         sizes = settings.samples, settings.epochs, settings.batch_size
         for count in (settings.latent, *settings.hidden, *sizes):
-            require_count("a width or a count", count)
+            require.count("a width or a count", count)
         if not isinstance(settings.seed, int) or not settings.learning_rate_at(1) > 0:
             raise ValueError("the seed must be a whole number, the learning rate positive")
         odd = [name for name, words in CHOICES.items() if getattr(settings, name) not in words]

@@ -1,11 +1,83 @@
 """The command line's words: four commands, their options, and one-line errors."""
 
 import argparse
+import math
 from pathlib import Path
 
-from vae_tutorial.manual import ABOUT, DOWNLOAD, EVALUATE, SAMPLE, TRAIN
-from vae_tutorial.options import Parser, picture, positive, seed, variance, whole
-from vae_tutorial.settings import CHOICES, Settings
+from vae_tutorial.engine.settings import CHOICES, Settings
+
+ABOUT = """\
+Train, evaluate and sample the variational autoencoder of the book, with the very functions that
+its chapters explain. A quantity is in nats an image unless it says otherwise."""
+
+TRAIN = """\
+Train a VAE. The run lives in one folder: the same command goes on where it was stopped, and ends
+with the same bits as a run that was never stopped. After each epoch the folder holds
+
+  config.json          the settings, and where the run was made
+  checkpoint.pt        all that the next epoch depends on
+  metrics.jsonl        one line an epoch: elbo = log_likelihood - kl, seconds, validation terms
+  weights.safetensors  the parameters alone
+  reconstructions.png  at the end: held-out images, their copies, and images made up
+
+Ctrl-C stops after the epoch that runs; twice, at once, and the last checkpoint remains. The step is
+compiled, ten seconds at the first start; TORCHDYNAMO_DISABLE=1 does without. On a machine that is
+busy with other work, OMP_NUM_THREADS=1 is often faster than more."""
+
+EVALUATE = """\
+Print one JSON object for the held-out images of a run: elbo, log_likelihood by importance sampling
+with its standard error over images, active units, bits a dimension, and provenance."""
+
+SAMPLE = "Draw z from the prior and save the mean images f(z), ten a row."
+
+DOWNLOAD = """\
+Fetch MNIST or Fashion-MNIST into the folder VAE_TUTORIAL_DATA, or else ~/.cache/vae-tutorial. Every
+file is checked by its SHA-256 before it is kept."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors take one line."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: {message} (--help explains)\n")
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needed a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number that seeds a generator."""
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"needed a whole number from 0 to 2^63 - 1, got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A finite number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"needed a positive, finite number, got {text!r}")
+    return value
+
+
+def variance(text: str) -> float | None:
+    """`learned`, or a positive number."""
+    return None if text == "learned" else positive(text)
+
+
+def picture(text: str) -> Path:
+    """A path that ends in .png, .pdf or .svg."""
+    if Path(text).suffix not in (".png", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"needed a name in .png, .pdf or .svg, got {text!r}")
+    return Path(text)
+
 
 DEFAULT = Settings()
 

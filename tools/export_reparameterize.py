@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.plotting import INKS, Line, Marks, Panel, panels
 from vae_tutorial.reparameterization import draw_full
 

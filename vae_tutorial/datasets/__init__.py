@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vae_tutorial.data import load_digits
-from vae_tutorial.idx import read_idx
-from vae_tutorial.published import FILES, SOURCES, cache_folder, download, kept
+from vae_tutorial.datasets.idx import read_idx
+from vae_tutorial.datasets.mirrors import FILES, SOURCES, cache_folder, download, kept
 
 __all__ = ["Images", "cache_folder", "download", "load"]
 

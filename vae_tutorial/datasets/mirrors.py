@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_tutorial.idx import parse_idx, unpack
+from vae_tutorial.datasets.idx import parse_idx, unpack
 
 SILENCE, LONGEST = 20, 600  # seconds that a mirror may say nothing, and that a file may take
 LARGEST = 2**26  # bytes; the largest packed file has 26,421,880

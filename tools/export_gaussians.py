@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from torch.distributions import Normal, kl_divergence
 
 from vae_tutorial.decomposition import decompose, gaussian_decoder, log_posterior
-from vae_tutorial.experiment import generator, standard_normal
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.plotting import INKS, Gap, Line, Marks, Panel, panels
 from vae_tutorial.quadrature import gauss_legendre, trapezoid
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from vae_tutorial import interface
-from vae_tutorial.interface import Interrupts, progress, say
+from vae_tutorial.engine import terminal
+from vae_tutorial.engine.terminal import Interrupts, progress, say
 
 
 class Terminal(io.StringIO):
@@ -28,7 +28,7 @@ def test_without_a_terminal_items_pass_in_silence(capsys):
 
 def test_a_terminal_sees_how_far_it_is(monkeypatch):
     clock = iter(range(100))
-    monkeypatch.setattr(interface.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert list(progress(iter("abcd"), 4)) == list("abcd")
     drawn = sys.stderr.getvalue().split("\r")
