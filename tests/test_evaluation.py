@@ -293,7 +293,7 @@ def test_the_gaps_are_the_divergence_on_each_of_100_digits(trained, digits, diss
     np.testing.assert_allclose(seen, remaining, atol=1e-5)
 
 
-@pytest.mark.equation("eq-gaps", "eq-best-gaussian")
+@pytest.mark.equation("eq-gaps")
 @pytest.mark.parametrize("digit", [0, 12, 57])
 def test_scipys_searches_end_at_the_same_bounds(trained, digits, dissected, digit):
     model, x = ByNumpy(trained), digits[digit].numpy()
