@@ -130,7 +130,7 @@ def test_its_standard_error_is_the_spread_of_repetitions():
     assert float(estimate.standard_error.mean()) == pytest.approx(spread, rel=4 / math.sqrt(1200))
 
 
-@pytest.mark.equation("eq-streaming-weights", "eq-importance-weight")
+@pytest.mark.equation("eq-streaming-weights")
 @pytest.mark.parametrize("num_samples", [1, 3, 1000, 1001, 2500])
 def test_chunks_give_the_bound_of_all_draws_at_once(num_samples):
     model, x = small(), images(3)
