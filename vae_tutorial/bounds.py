@@ -84,11 +84,12 @@ def exact_importance_weighted_bound(
         log_probability
     )  # (steps, 1)
     blocks = log_t.split(1024)  # bounds the memory: no more than 1024 rows of n at a time
-    transform = torch.cat(
-        [(-(rows + relative).exp()).exp() @ log_probability.exp() for rows in blocks]
-    )  # (steps,)
+    missing = torch.cat(
+        [-(-(rows + relative).exp()).expm1() @ log_probability.exp() for rows in blocks]
+    )  # (steps,), 1 − φ(t), which keeps its digits where K is large and only small t count
+    log_transform = (-missing.clamp(max=1)).log1p()[:, None]  # (steps, 1)
     count = log_probability.new_tensor(list(num_samples))  # (m,)
-    integrand = (-count * log_t.exp()).exp() - transform[:, None] ** count  # (steps, m)
+    integrand = (-count * log_t.exp()).exp() - (count * log_transform).exp()  # (steps, m)
     return log_mean + STEP * integrand.sum(0)  # (m,)
 
 

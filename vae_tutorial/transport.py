@@ -128,7 +128,7 @@ def least_bridge(share: Tensor, gap: float, slope: Tensor) -> Tensor:
     """The least mass inside a gap when `share` of N(0, I) is mapped to one side of it.
 
     For every map into the line of at most the given slope, from any dimension: (...) to (...).
-    Raises ValueError or TypeError on bad input. Source: Borell 1975. Book: eq-bridge.
+    Raises ValueError or TypeError. Source: Sudakov & Tsirel'son 1974, Borell 1975. Book: eq-bridge.
     """
     require.between("share", share, 0, 1)
     require.positive("gap / slope", gap / slope)
