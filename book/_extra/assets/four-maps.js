@@ -176,7 +176,9 @@
         `Rate against squared error: a falling curve, and on it the point of σ² = ${number}, ` +
           `rate ${LIVE.number(law.rate, 2)} nats, error ${LIVE.number(law.squaredError, 2)}.`,
       );
-      image.describe(`Test digit ${shown.value}, ${copied}, and the mean image, 8 by 8 pixels each.`);
+      image.describe(
+        `Test digit ${shown.value}, ${copied}, and the mean image, 8 by 8 pixels each.`,
+      );
       stage.values = { variance, ...law, digit: Number(shown.value), pixels };
       return `σ² = ${number}. ${words}`;
     });

@@ -97,7 +97,11 @@
     const qWidth = stage.slider({ ...widths, label: "width of q", value: 0.5 });
     const pMean = stage.slider({ ...means, label: "mean of p", value: -0.5 });
     const pWidth = stage.slider({ ...widths, label: "width of p", value: 1.5 });
-    stage.pad(densities, qMean, LIVE.peak(qWidth, (width) => width));
+    stage.pad(
+      densities,
+      qMean,
+      LIVE.peak(qWidth, (width) => width),
+    );
     const direction = stage.choice({
       label: "Direction",
       options: { forth: "KL(q‖p): average under q", back: "KL(p‖q): average under p" },
@@ -150,7 +154,10 @@
       densities.line(view, view.map(p.density), "prior");
       densities.line(view, view.map(q.density), "encoder");
       densities.points([q.mean], [q.density(q.mean)], LIVE.INKS.encoder.color, 6, 1);
-      densities.key([["encoder", "q"], ["prior", "p"]]);
+      densities.key([
+        ["encoder", "q"],
+        ["prior", "p"],
+      ]);
     }
 
     function drawIntegrand(first, second, ink) {
@@ -159,8 +166,18 @@
       const flat = view.map(() => 0);
       curve.range(zAxis.range, [low - 0.1 * (high - low), 1.1 * high]);
       curve.clear();
-      curve.band(view, flat, heights.map((y) => Math.max(y, 0)), ink);
-      curve.stripes(view, heights.map((y) => Math.min(y, 0)), flat, LIVE.INKS[ink].color);
+      curve.band(
+        view,
+        flat,
+        heights.map((y) => Math.max(y, 0)),
+        ink,
+      );
+      curve.stripes(
+        view,
+        heights.map((y) => Math.min(y, 0)),
+        flat,
+        LIVE.INKS[ink].color,
+      );
       curve.line(view, heights, ink);
     }
 
@@ -173,7 +190,13 @@
       estimates.band(powers, edge(-1), edge(1), ink);
       estimates.line([0.95, 5.05], [kl, kl], "data");
       const { color } = LIVE.INKS[ink];
-      estimates.points(powers, marks.map(({ mean }) => mean), color, 1.75, 1);
+      estimates.points(
+        powers,
+        marks.map(({ mean }) => mean),
+        color,
+        1.75,
+        1,
+      );
     }
 
     stage.update(function () {

@@ -66,10 +66,18 @@
       chart.text(mean(xs), mean(ys), String(digit), "#222222", "center");
     }
     const [px, py] = [chart.toX(z[0]), chart.toY(z[1])];
-    for (const [color, width] of [["white", 6], ["#222222", 2.5]]) {
+    for (const [color, width] of [
+      ["white", 6],
+      ["#222222", 2.5],
+    ]) {
       pen.beginPath();
       pen.arc(px, py, 11, 0, 2 * Math.PI);
-      for (const [across, up] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      for (const [across, up] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
         pen.moveTo(px + 5 * across, py + 5 * up);
         pen.lineTo(px + 17 * across, py + 17 * up);
       }

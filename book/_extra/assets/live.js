@@ -210,7 +210,10 @@
 
     function button(words, action) {
       const element = make("button", place(), { type: "button", textContent: words });
-      element.addEventListener("click", guard(() => (action(), changed())));
+      element.addEventListener(
+        "click",
+        guard(() => (action(), changed())),
+      );
       return { element };
     }
 
@@ -245,7 +248,9 @@
         const home = event.key === "Home";
         if (!home && steps[0] + steps[1] === 0) return;
         event.preventDefault();
-        sliders.forEach((each, i) => each?.set(home ? each.home : each.value + each.step * steps[i]));
+        sliders.forEach((each, i) =>
+          each?.set(home ? each.home : each.value + each.step * steps[i]),
+        );
         changed();
       });
     }

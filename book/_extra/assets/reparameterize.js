@@ -21,10 +21,20 @@
     const places = Array.from({ length: SHOWN }, (_, k) => move(pair(noise, k)));
     const [centre, place] = [move([0, 0]), places[followed]];
     chart.clear();
-    chart.points(places.map(([x]) => x), places.map(([, y]) => y), LIVE.INKS[ink].color, 2.5, 0.55);
+    chart.points(
+      places.map(([x]) => x),
+      places.map(([, y]) => y),
+      LIVE.INKS[ink].color,
+      2.5,
+      0.55,
+    );
     for (const radius of [1, 2]) {
       const ring = TURN.map((angle) => move([radius * Math.cos(angle), radius * Math.sin(angle)]));
-      chart.line(ring.map(([x]) => x), ring.map(([, y]) => y), ink);
+      chart.line(
+        ring.map(([x]) => x),
+        ring.map(([, y]) => y),
+        ink,
+      );
     }
     chart.line([centre[0], place[0]], [centre[1], place[1]], "data");
     pen.beginPath();

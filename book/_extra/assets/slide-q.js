@@ -36,7 +36,12 @@
     for (let step = 0.1; step > 1e-9; step /= 2) {
       for (let helps = true; helps; ) {
         helps = false;
-        for (const [across, up] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        for (const [across, up] of [
+          [1, 0],
+          [-1, 0],
+          [0, 1],
+          [0, -1],
+        ]) {
           const next = [place[0] + across * step, place[1] + up * step];
           const less = gapAt(next);
           if (less < gap) [place, gap, helps] = [next, less, true];
@@ -112,7 +117,11 @@
       chart.clear();
       chart.line(view, view.map(prior.density), "prior");
       chart.line(view, view.map(posterior), "posterior");
-      const entries = [["prior", "prior p(z)"], ["posterior", "posterior p(z|x)"], ["encoder", "q(z|x)"]];
+      const entries = [
+        ["prior", "prior p(z)"],
+        ["posterior", "posterior p(z|x)"],
+        ["encoder", "q(z|x)"],
+      ];
       if (answer) {
         const shape = LIVE.gaussian(answer.mean, answer.width);
         chart.line(view, view.map(shape.density), "encoder", [3, 3]);
@@ -127,7 +136,9 @@
       sum.show(`${nats[0]} + ${nats[1]} = ${nats[2]}`);
       smallest.show(`${LIVE.number(least.gap, 4)} nats`);
       optimum.show(answer ? `${LIVE.number(answer.gap, 4)} nats` : "not shown");
-      place.show(answer ? `${LIVE.number(answer.mean, 3)}, ${LIVE.number(answer.width, 3)}` : "not shown");
+      place.show(
+        answer ? `${LIVE.number(answer.mean, 3)}, ${LIVE.number(answer.width, 3)}` : "not shown",
+      );
       reveal.element.textContent = answer ? "Hide the best Gaussian" : "Show the best Gaussian";
       chart.canvas.describe(
         `Densities over z: the prior, the posterior and q with ${where}. Left and right arrow keys ` +
