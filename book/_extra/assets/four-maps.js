@@ -3,7 +3,7 @@
    spectrum.js carries the eigenvalues of the pixels' covariance (all of them), the axes of those
    that some σ² of the slider lets through, the mean image and ten test digits. There are as many
    latents as pixels, so that σ² alone decides which are in use. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const SPECTRUM = window.VAE_SPECTRUM;
@@ -17,7 +17,7 @@
 
   /* What the best model pays and leaves, averaged over the training images: rate and distortion
      −E log p(x|z) in nats, squared error in squared pixels, latents in use. */
-  LIVE.linearLaw = function (variance) {
+  LIVE.linearLaw = (variance) => {
     const active = eigenvalues.filter((value) => value > variance);
     const rate = active.reduce((sum, value) => sum + Math.log(value / variance), 0) / 2;
     const error = eigenvalues.reduce((sum, value) => sum + Math.min(value, variance), 0);
@@ -27,13 +27,15 @@
   };
 
   /* The posterior mean of an image (64), decoded: each active axis keeps 1 − σ²/λ of its part. */
-  LIVE.reconstruct = function (image, variance) {
+  LIVE.reconstruct = (image, variance) => {
     const result = Float64Array.from(average); // (64)
     for (let axis = 0; eigenvalues[axis] > variance; axis += 1) {
       const direction = axes.subarray(PIXELS * axis, PIXELS * (axis + 1)); // (64)
       const part = direction.reduce((sum, u, i) => sum + u * (image[i] - average[i]), 0);
       const kept = (1 - variance / eigenvalues[axis]) * part;
-      direction.forEach((u, i) => (result[i] += kept * u));
+      direction.forEach((u, i) => {
+        result[i] += kept * u;
+      });
     }
     return result;
   };
@@ -57,7 +59,7 @@
     const pen = chart.canvas.context;
     const floor = chart.toY(-2.5);
     chart.clear();
-    eigenvalues.forEach(function (value, i) {
+    eigenvalues.forEach((value, i) => {
       const top = chart.toY(Math.log10(value));
       if (!(top < floor)) return; // below the axis
       const [left, width] = [chart.toX(i + 0.6), chart.toX(0.8) - chart.toX(0)];
@@ -82,7 +84,7 @@
     chart.text(4.9, 52, "slope −1 / 2σ²", LIVE.INKS.decoder.color, "right");
   }
 
-  LIVE.figure("four-maps", function (stage) {
+  LIVE.figure("four-maps", (stage) => {
     stage.column();
     const spectrum = stage.chart({
       width: 340,
@@ -135,7 +137,7 @@
       verdict: stage.readout("largest eigenvalue"),
     };
 
-    stage.update(function () {
+    stage.update(() => {
       const variance = 10 ** level.value;
       const law = LIVE.linearLaw(variance);
       const digit = digits.subarray(PIXELS * shown.value, PIXELS * (Number(shown.value) + 1));

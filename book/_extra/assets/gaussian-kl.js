@@ -1,6 +1,6 @@
 /* KL of two Gaussians: its integrand, whose signed area it is, its closed form, and draws that
    estimate it, with their standard error. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const MOST = 100000; // draws
@@ -53,7 +53,7 @@
   function running(q, p, noise, counts) {
     const ratio = logRatio(q, p);
     let [mean, squares, n] = [0, 0, 0];
-    return counts.map(function (count) {
+    return counts.map((count) => {
       for (; n < count; n += 1) {
         const off = ratio(q.mean + q.width * noise[n]) - mean;
         mean += off / (n + 1);
@@ -76,7 +76,7 @@
     Math.round(10 ** (FIRST_POWER + i / STEPS_A_DECADE)),
   );
 
-  LIVE.figure("gaussian-kl", function (stage) {
+  LIVE.figure("gaussian-kl", (stage) => {
     const view = LIVE.linspace(-6, 6, 481);
     const zAxis = { range: [-6, 6], ticks: [-6, -3, 0, 3, 6], label: "z" };
     const means = { minimum: -3, maximum: 3, step: 0.05 };
@@ -124,13 +124,13 @@
       x: {
         range: [0.95, 5.05],
         ticks: [1, 2, 3, 4, 5],
-        words: (power) => "10" + "¹²³⁴⁵"[power - 1],
+        words: (power) => `10${"¹²³⁴⁵"[power - 1]}`,
         label: "number of draws",
       },
       y: { range: [0, 1], label: "nats", room: 54 },
     });
     const drawn = stage.readout("draws");
-    const toggle = stage.button("Start drawing", function () {
+    const toggle = stage.button("Start drawing", () => {
       if (drawing) {
         drawing = false;
         stage.stop();
@@ -142,7 +142,7 @@
         steps = 0;
       }
       drawing = true;
-      stage.animate(function () {
+      stage.animate(() => {
         steps += 1;
         drawing = steps < STEPS;
         return drawing;
@@ -199,7 +199,7 @@
       );
     }
 
-    stage.update(function () {
+    stage.update(() => {
       const q = LIVE.gaussian(qMean.value, qWidth.value);
       const p = LIVE.gaussian(pMean.value, pWidth.value);
       const forth = direction.value === "forth";
@@ -215,7 +215,7 @@
       drawIntegrand(first, second, ink);
       drawEstimates(kl, marks, first, second, ink);
 
-      const count = estimate && estimate.count.toLocaleString("en");
+      const count = estimate?.count.toLocaleString("en");
       const about =
         estimate && `${LIVE.number(estimate.mean, 3)} ± ${LIVE.number(estimate.error, 3)} nats`;
       exact.show(`${name} = ${LIVE.number(kl, 4)} nats`);

@@ -15,9 +15,10 @@
    VAE_LIVE.ticks(low, high)               → about four round numbers between two limits
    chart.canvas                            what `stage.canvas` returned: context, width, height
 */
-(function () {
+(() => {
   "use strict";
-  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  window.VAE_LIVE ||= {};
+  const LIVE = window.VAE_LIVE;
   const MARGIN = { left: 44, right: 10, top: 10, bottom: 40 }; // pixels
   const GREY = "#666666";
   const decimals = (value) => (String(value).split(".")[1] || "").length;
@@ -32,7 +33,7 @@
     rival: { color: "#7A5195", dash: [2, 3], width: 2 }, // score function, baseline
   };
 
-  LIVE.ticks = function (low, high) {
+  LIVE.ticks = (low, high) => {
     const power = 10 ** Math.floor(Math.log10((high - low) / 3));
     const step = [5, 2, 1].map((times) => times * power).find((each) => 3 * each <= high - low);
     const first = Math.ceil(low / step);
@@ -43,7 +44,7 @@
   /* axes: {x: {range: [low, high], label, ticks, words}, y: the same}. ticks: a list of values, round
      ones if not given; words: a function from a tick to what is written there, its number if not.
      y has room as well: pixels for its label and numbers, if MARGIN.left is not enough. */
-  LIVE.chart = function (canvas, axes) {
+  LIVE.chart = (canvas, axes) => {
     const pen = canvas.context;
     const margin = { ...MARGIN, left: axes.y.room || MARGIN.left };
     let [left, right] = axes.x.range;
@@ -116,7 +117,7 @@
 
     function line(xs, ys, ink, dash = LIVE.INKS[ink].dash) {
       const { color, width } = LIVE.INKS[ink];
-      inside(function () {
+      inside(() => {
         pen.beginPath();
         path(xs, ys);
         pen.strokeStyle = color;
@@ -127,7 +128,7 @@
     }
 
     function points(xs, ys, color, radius, opacity) {
-      inside(function () {
+      inside(() => {
         pen.fillStyle = color;
         pen.globalAlpha = opacity;
         for (let i = 0; i < xs.length; i += 1) {
@@ -161,28 +162,28 @@
     }
 
     function gap(xs, lows, highs) {
-      inside(function () {
+      inside(() => {
         between(xs, lows, highs, "#EEEEEE");
         hatch("#888888", 1, 8);
       });
     }
 
     function stripes(xs, lows, highs, color) {
-      inside(function () {
+      inside(() => {
         between(xs, lows, highs, "white");
         hatch(color, -1, 5);
       });
     }
 
     function band(xs, lows, highs, ink) {
-      inside(function () {
+      inside(() => {
         pen.globalAlpha = 0.2;
         between(xs, lows, highs, LIVE.INKS[ink].color);
       });
     }
 
     function key(entries) {
-      entries.forEach(function ([ink, words, dash = LIVE.INKS[ink].dash], row) {
+      entries.forEach(([ink, words, dash = LIVE.INKS[ink].dash], row) => {
         const [px, py] = [margin.left + 8, margin.top + 10 + 18 * row];
         pen.save();
         pen.font = LIVE.FONT;

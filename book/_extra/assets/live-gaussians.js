@@ -6,18 +6,19 @@
    VAE_LIVE.peak(slider, fromWidth)        what a pad moves up and down for a slider of widths: the
                                            height of a density's peak; higher is narrower. fromWidth
                                            turns σ into the slider's value. */
-(function () {
+(() => {
   "use strict";
-  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  window.VAE_LIVE ||= {};
+  const LIVE = window.VAE_LIVE;
   const ROOT = Math.sqrt(2 * Math.PI);
 
-  LIVE.gaussian = function (mean, width) {
+  LIVE.gaussian = (mean, width) => {
     const normaliser = Math.log(width * ROOT);
     const logDensity = (z) => -0.5 * ((z - mean) / width) ** 2 - normaliser;
     return { mean, width, logDensity, density: (z) => Math.exp(logDensity(z)) };
   };
 
-  LIVE.trapezoid = function (low, high, count) {
+  LIVE.trapezoid = (low, high, count) => {
     const weights = new Float64Array(count).fill((high - low) / (count - 1)); // (count)
     weights[0] /= 2;
     weights[count - 1] /= 2;

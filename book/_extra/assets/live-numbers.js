@@ -7,25 +7,26 @@
    VAE_LIVE.linspace(low, high, count)     → count numbers, both ends among them
    VAE_LIVE.number(value, decimals)        → "−1.20": what a page prints, with a true minus sign
 */
-(function () {
+(() => {
   "use strict";
-  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  window.VAE_LIVE ||= {};
+  const LIVE = window.VAE_LIVE;
 
-  LIVE.float32 = function (text) {
+  LIVE.float32 = (text) => {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const view = new DataView(bytes.buffer);
     return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
   };
 
   /* Linear layers with tanh between them. Weights are float32, sums are float64. */
-  LIVE.network = function (layers) {
+  LIVE.network = (layers) => {
     const unpacked = layers.map((layer) => ({
       weight: LIVE.float32(layer.weight), // (outputs · inputs), row after row
       bias: LIVE.float32(layer.bias), // (outputs)
     }));
-    return function (input) {
+    return (input) => {
       let values = Float64Array.from(input); // (inputs)
-      unpacked.forEach(function ({ weight, bias }, depth) {
+      unpacked.forEach(({ weight, bias }, depth) => {
         if (weight.length !== bias.length * values.length) {
           const needed = `${bias.length} outputs of ${values.length} inputs`;
           throw new Error(`layer ${depth} has ${weight.length} weights, not ${needed}`);
@@ -45,7 +46,7 @@
   };
 
   /* Uniform numbers by mulberry32 (public domain, Tommy Ettinger), normal ones by Box and Muller. */
-  LIVE.generator = function (seed) {
+  LIVE.generator = (seed) => {
     let state = seed >>> 0;
     function uniform() {
       state = (state + 0x6d2b79f5) >>> 0;
@@ -61,7 +62,7 @@
   };
 
   /* x, mean, logVariance: arrays of one length. */
-  LIVE.logNormal = function (x, mean, logVariance) {
+  LIVE.logNormal = (x, mean, logVariance) => {
     let sum = 0;
     for (let i = 0; i < x.length; i += 1) {
       const squared = (x[i] - mean[i]) ** 2 * Math.exp(-logVariance[i]);
@@ -70,12 +71,11 @@
     return sum;
   };
 
-  LIVE.linspace = function (low, high, count) {
-    return Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
-  };
+  LIVE.linspace = (low, high, count) =>
+    Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
 
-  LIVE.number = function (value, decimals) {
+  LIVE.number = (value, decimals) => {
     const text = Math.abs(value).toFixed(decimals);
-    return value < 0 && Number(text) !== 0 ? "−" + text : text;
+    return value < 0 && Number(text) !== 0 ? `−${text}` : text;
   };
 })();

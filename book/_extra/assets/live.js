@@ -3,10 +3,10 @@
    A page says ```{live} latent-pad```: a figure with its static picture and caption. A figure's own
    file, assets/latent-pad.js, brings it to life:
 
-       VAE_LIVE.figure("latent-pad", function (stage) {
+       VAE_LIVE.figure("latent-pad", (stage) => {
          const first = stage.slider({ label: "z₁", minimum: -4, maximum: 4, step: 0.05, value: 0 });
          const chart = stage.chart({ width: 360, aspect: 1, x: {…}, y: {…} });
-         stage.update(function () {      // now, after every change of a control, after a resize
+         stage.update(() => {            // now, after every change of a control, after a resize
            chart.clear(); …              // draw everything from the controls' values
            stage.values = { z: [first.value] };   // for tests: VAE_LIVE.stages[figure id].values
            return "z₁ is 0.50.";         // one sentence, for the screen reader
@@ -36,9 +36,10 @@
      stage.stop()                          ends an animation
    A canvas needs words: call describe in every update. If anything throws, the error goes to the
    console and the static picture comes back. Numbers: see live-numbers.js. */
-(function () {
+(() => {
   "use strict";
-  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  window.VAE_LIVE ||= {};
+  const LIVE = window.VAE_LIVE;
   const QUIET = 500; // milliseconds without a change before it is announced
   let groups = 0; // radio buttons of one choice share a name
   LIVE.stages = {};
@@ -52,10 +53,10 @@
   }
 
   /* Brings every figure of this name to life; its script stands after them on the page. */
-  LIVE.figure = function (name, build) {
-    for (const figure of document.querySelectorAll("figure.live-" + name)) {
+  LIVE.figure = (name, build) => {
+    for (const figure of document.querySelectorAll(`figure.live-${name}`)) {
       const stage = createStage(name, figure);
-      stage.guard(function () {
+      stage.guard(() => {
         build(stage);
         figure.classList.add("is-live"); // the style sheet now hides the static picture
         LIVE.stages[figure.id] = stage;
@@ -76,7 +77,7 @@
 
     /* The same function; if it throws, the static picture comes back. */
     function guard(action) {
-      return function (...values) {
+      return (...values) => {
         try {
           return action(...values);
         } catch (error) {
@@ -86,12 +87,12 @@
           root.remove();
           figure.classList.remove("is-live");
           delete LIVE.stages[figure.id];
-          console.error("The live figure " + name + " stopped.", error);
+          console.error(`The live figure ${name} stopped.`, error);
         }
       };
     }
     const redraw = () => update();
-    const changed = guard(function () {
+    const changed = guard(() => {
       const words = update();
       clearTimeout(timer);
       timer = setTimeout(() => (status.textContent = words), QUIET);
@@ -99,8 +100,8 @@
 
     const canvases = new Map(); // element → what fits it to its place
     const resized = new ResizeObserver(
-      guard(function (entries) {
-        entries.forEach((entry) => canvases.get(entry.target)());
+      guard((entries) => {
+        for (const entry of entries) canvases.get(entry.target)();
         redraw();
       }),
     );
@@ -108,11 +109,14 @@
     function startColumn() {
       column = make("div", root, { className: "live-column" });
     }
-    const place = () => column || (startColumn(), column);
+    function place() {
+      if (!column) startColumn();
+      return column;
+    }
 
     function picture(width) {
       const element = make("canvas", place());
-      element.style.maxWidth = width + "px";
+      element.style.maxWidth = `${width}px`;
       element.setAttribute("role", "img");
       return { element, describe: (words) => element.setAttribute("aria-label", words) };
     }
@@ -140,12 +144,12 @@
     function image({ width, rows, columns }) {
       const made = picture(width);
       made.element.className = "live-image"; // one pixel an entry, magnified by the style sheet
-      made.element.style.aspectRatio = columns + " / " + rows;
+      made.element.style.aspectRatio = `${columns} / ${rows}`;
       Object.assign(made.element, { width: columns, height: rows });
       const context = made.element.getContext("2d");
-      made.show = function (pixels) {
+      made.show = (pixels) => {
         const grey = context.createImageData(columns, rows);
-        pixels.forEach(function (ink, i) {
+        pixels.forEach((ink, i) => {
           const level = 255 * (1 - ink); // clamped to 0 … 255 when stored
           grey.data.set([level, level, level, 255], 4 * i);
         });
@@ -163,15 +167,18 @@
       const shown = make("span", line, { className: "live-value" });
       shown.setAttribute("aria-hidden", "true"); // the slider itself says its value
       const made = { element: input, step, home, value };
-      made.set = function (wanted) {
+      made.set = (wanted) => {
         input.value = wanted; // the browser keeps it in range and on a step
         made.value = Number(input.value);
         shown.textContent = LIVE.number(shows(made.value), decimals);
         input.setAttribute("aria-valuetext", shown.textContent);
       };
       made.set(value);
-      input.addEventListener("input", () => (made.set(input.value), changed()));
-      input.addEventListener("keydown", function (event) {
+      input.addEventListener("input", () => {
+        made.set(input.value);
+        changed();
+      });
+      input.addEventListener("keydown", (event) => {
         const [across, up] = arrow(event);
         if (event.shiftKey && across + up !== 0) {
           event.preventDefault();
@@ -196,12 +203,15 @@
       groups += 1;
       for (const [key, words] of Object.entries(options)) {
         const line = make("label", box);
-        const button = { type: "radio", name: "live-choice-" + groups, value: key };
+        const button = { type: "radio", name: `live-choice-${groups}`, value: key };
         buttons[key] = make("input", line, { ...button, checked: key === value });
         make("span", line, { textContent: words });
-        buttons[key].addEventListener("change", () => ((made.value = key), changed()));
+        buttons[key].addEventListener("change", () => {
+          made.value = key;
+          changed();
+        });
       }
-      made.set = function (key) {
+      made.set = (key) => {
         made.value = key;
         buttons[key].checked = true;
       };
@@ -212,7 +222,10 @@
       const element = make("button", place(), { type: "button", textContent: words });
       element.addEventListener(
         "click",
-        guard(() => (action(), changed())),
+        guard(() => {
+          action();
+          changed();
+        }),
       );
       return { element };
     }
@@ -236,21 +249,21 @@
         vertical?.set(at(drawn.fromY(event.clientY - box.top)));
         changed();
       }
-      element.addEventListener("pointerdown", function (event) {
+      element.addEventListener("pointerdown", (event) => {
         element.setPointerCapture(event.pointerId);
         move(event);
       });
-      element.addEventListener("pointermove", function (event) {
+      element.addEventListener("pointermove", (event) => {
         if (element.hasPointerCapture(event.pointerId)) move(event);
       });
-      element.addEventListener("keydown", function (event) {
+      element.addEventListener("keydown", (event) => {
         const steps = arrow(event);
         const home = event.key === "Home";
         if (!home && steps[0] + steps[1] === 0) return;
         event.preventDefault();
-        sliders.forEach((each, i) =>
-          each?.set(home ? each.home : each.value + each.step * steps[i]),
-        );
+        sliders.forEach((each, i) => {
+          each?.set(home ? each.home : each.value + each.step * steps[i]);
+        });
         changed();
       });
     }
@@ -267,7 +280,7 @@
         changed();
         return;
       }
-      const next = guard(function () {
+      const next = guard(() => {
         frame = step() === false ? 0 : requestAnimationFrame(next);
         changed();
       });

@@ -2,7 +2,7 @@
 
    The same draws, and more of them, feed two estimates of the gradient in μ₁ of E‖z‖²: pathwise
    and score function, each with its spread. Their numbers: see gradients.js. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const SHOWN = 200; // the draws in the planes, and the first of the estimates
@@ -60,14 +60,14 @@
     }
     chart.line([1, Math.log10(LIMIT)], [exact, exact], "data");
     const keys = [...Object.values(named), ["data", "exact, 2μ₁"]];
-    keys.forEach(function ([ink, words], i) {
+    keys.forEach(([ink, words], i) => {
       const height = top - 0.6 - 0.8 * i;
       chart.line([3.85, 4.27], [height, height], ink);
       chart.text(3.78, height, words, LIVE.INKS[ink].color, "right");
     });
   }
 
-  LIVE.figure("reparameterize", function (stage) {
+  LIVE.figure("reparameterize", (stage) => {
     const random = LIVE.generator(7);
     let noise = random.normals(2 * LIMIT); // (2K)
     let count = SHOWN;
@@ -103,8 +103,8 @@
       stage.slider({ ...place, label: "μ₂", value: -0.5, home: 0 }),
     ];
     stage.pad(inside, ...means);
-    stage.button("Set μ = (1, 1) and Σ = I", function () {
-      [...means, ...widths].forEach((each) => each.set(1));
+    stage.button("Set μ = (1, 1) and Σ = I", () => {
+      for (const each of [...means, ...widths]) each.set(1);
       tilt.set(0);
     });
 
@@ -131,17 +131,17 @@
       scoreVariance: stage.readout("its variance (exact)"),
       ratio: stage.readout("ratio of exact variances"),
     };
-    const draw = stage.button("", function () {
+    const draw = stage.button("", () => {
       running = !running && count < LIMIT;
       if (!running) return stage.stop();
       const target = LIVE.reducedMotion() ? Math.min(LIMIT, count + PRESS) : LIMIT;
-      stage.animate(function () {
+      stage.animate(() => {
         count = Math.min(target, LIVE.reducedMotion() ? target : Math.ceil(count * PACE));
         running = count < target;
         return running;
       });
     });
-    stage.button("Take new noise", function () {
+    stage.button("Take new noise", () => {
       stage.stop();
       [noise, count, running] = [random.normals(2 * LIMIT), SHOWN, false];
     });
@@ -152,7 +152,7 @@
       return LIVE.reducedMotion() ? `Draw ${PRESS.toLocaleString("en-GB")} more` : "Draw more";
     }
 
-    stage.update(function () {
+    stage.update(() => {
       const [mean, deviations] = [means, widths].map((each) => each.map(({ value }) => value));
       const law = { mean, deviations, correlation: tilt.value };
       const counts = [...COUNTS.filter((each) => each < count), count];
@@ -163,14 +163,14 @@
       drawRuns(chart, counts, runs, exact.exact);
 
       const both = (values) => `(${values.map((each) => LIVE.number(each, 2)).join(", ")})`;
-      const seen = function (name) {
+      const seen = (name) => {
         const [average, error] = [runs[name].means.at(-1), runs[name].errors.at(-1)];
         return `${LIVE.number(average, 2)} ± ${LIVE.number(2 * error, 2)}`;
       };
       for (const name of ["pathwise", "score"]) {
         const variance = LIVE.number(runs[name].variances.at(-1), 2);
         lines[name].show(seen(name));
-        lines[name + "Variance"].show(`${variance} (${LIVE.number(exact[name], 2)})`);
+        lines[`${name}Variance`].show(`${variance} (${LIVE.number(exact[name], 2)})`);
       }
       const drawn = count.toLocaleString("en-GB");
       lines.count.show(drawn);

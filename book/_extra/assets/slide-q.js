@@ -2,7 +2,7 @@
    share log p(x) out between them. Model and data point are those of chapter 4.
 
    One rule computes log p(x) and the gap, another the bound, so that their sum could be wrong. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const [X1, X2] = [0.6, 1.2]; // the data point
@@ -70,7 +70,7 @@
     write(below, bound < FLOOR ? "↓ bound" : "bound", bound, "encoder");
   }
 
-  LIVE.figure("slide-q", function (stage) {
+  LIVE.figure("slide-q", (stage) => {
     const view = LIVE.linspace(-2, 2.5, 301);
     let least = { gap: Infinity };
     let answer = null; // the best Gaussian, once the reader has asked for it
@@ -103,11 +103,11 @@
     const smallest = stage.readout("smallest gap so far");
     const optimum = stage.readout("gap of the best Gaussian");
     const place = stage.readout("its mean and width");
-    const reveal = stage.button("Show the best Gaussian", function () {
+    const reveal = stage.button("Show the best Gaussian", () => {
       answer = answer ? null : best();
     });
 
-    stage.update(function () {
+    stage.update(() => {
       const q = LIVE.gaussian(mean.value, 2 ** logWidth.value);
       const [bound, gap] = [boundOf(q), gapOf(q)];
       if (gap < least.gap) least = { mean: q.mean, width: q.width, gap };
