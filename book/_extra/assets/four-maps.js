@@ -43,18 +43,6 @@
   const levels = LIVE.linspace(LOW, HIGH, 200).map((power) => LIVE.linearLaw(10 ** power));
   const curve = [levels.map(({ squaredError }) => squaredError), levels.map(({ rate }) => rate)];
 
-  /* A disc with a white edge. */
-  function mark(chart, x, y) {
-    const pen = chart.canvas.context;
-    pen.beginPath();
-    pen.arc(chart.toX(x), chart.toY(y), 7, 0, 2 * Math.PI);
-    pen.fillStyle = LIVE.INKS.encoder.color;
-    pen.fill();
-    pen.strokeStyle = "white";
-    pen.lineWidth = 2;
-    pen.stroke();
-  }
-
   function drawSpectrum(chart, level) {
     const pen = chart.canvas.context;
     const floor = chart.toY(-2.5);
@@ -71,7 +59,7 @@
     });
     chart.line([0, 49], [level, level], "decoder");
     const up = level < -0.2 ? 0.1 : -0.1;
-    chart.text(48.5, level + up, "σ²", LIVE.INKS.decoder.color, "right");
+    chart.text(48.5, level + up, "σ²", "decoder", "right");
   }
 
   function drawTrade(chart, { squaredError, rate }, variance) {
@@ -79,9 +67,9 @@
     chart.clear();
     chart.line([0, 5], [rate - slope * squaredError, rate + slope * (5 - squaredError)], "decoder");
     chart.line(...curve, "data");
-    mark(chart, squaredError, rate);
-    chart.text(4.9, 57, "law: the best possible", LIVE.INKS.data.color, "right");
-    chart.text(4.9, 52, "slope −1 / 2σ²", LIVE.INKS.decoder.color, "right");
+    chart.disc(squaredError, rate, 7, { fill: "encoder", edge: "white", width: 2 });
+    chart.text(4.9, 57, "law: the best possible", "data", "right");
+    chart.text(4.9, 52, "slope −1 / 2σ²", "decoder", "right");
   }
 
   LIVE.figure("four-maps", (stage) => {

@@ -7,7 +7,7 @@
   const STEPS_A_DECADE = 60;
   const [FIRST_POWER, LAST_POWER] = [1, 5]; // 10 to 100,000 draws
   const STEPS = (LAST_POWER - FIRST_POWER) * STEPS_A_DECADE + 1;
-  const PIECES = 2000; // an even number
+  const NODES = 2001; // of the rule between two zeros of the integrand
 
   /* log q(z) − log p(z): a sum of squares, no exponential. */
   const logRatio = (q, p) => (z) => q.logDensity(z) - p.logDensity(z);
@@ -31,20 +31,14 @@
     return roots.map((u) => q.mean + q.width * u);
   }
 
-  /* Simpson's rule. */
-  function area(f, low, high) {
-    const step = (high - low) / PIECES;
-    let sum = f(low) + f(high);
-    for (let i = 1; i < PIECES; i += 1) sum += (i % 2 === 1 ? 4 : 2) * f(low + i * step);
-    return (sum * step) / 3;
-  }
-
   /* The integrand's areas above and below zero: between its zeros its sign stays. */
   function areas(q, p) {
     const [low, high] = [q.mean - 10 * q.width, q.mean + 10 * q.width];
     const inside = crossings(q, p).filter((z) => z > low && z < high);
     const edges = [low, ...inside.sort((a, b) => a - b), high];
-    const parts = edges.slice(1).map((edge, i) => area(integrand(q, p), edges[i], edge));
+    const parts = edges
+      .slice(1)
+      .map((edge, i) => LIVE.integrate(LIVE.simpson(edges[i], edge, NODES), integrand(q, p)));
     const total = (sign) => parts.reduce((sum, part) => sum + sign * Math.max(sign * part, 0), 0);
     return { above: total(1), below: total(-1) };
   }
@@ -52,14 +46,10 @@
   /* Averages of log q − log p over the first draws of q, at each of the counts: {mean, error}. */
   function running(q, p, noise, counts) {
     const ratio = logRatio(q, p);
-    let [mean, squares, n] = [0, 0, 0];
+    const moments = LIVE.moments();
     return counts.map((count) => {
-      for (; n < count; n += 1) {
-        const off = ratio(q.mean + q.width * noise[n]) - mean;
-        mean += off / (n + 1);
-        squares += off * off * (n / (n + 1)); // Welford: the sum of squares about the mean
-      }
-      return { mean, error: Math.sqrt(squares / (n - 1) / n) };
+      while (moments.count < count) moments.add(ratio(q.mean + q.width * noise[moments.count]));
+      return { mean: moments.mean, error: moments.error };
     });
   }
 
@@ -153,7 +143,7 @@
       densities.clear();
       densities.line(view, view.map(p.density), "prior");
       densities.line(view, view.map(q.density), "encoder");
-      densities.points([q.mean], [q.density(q.mean)], LIVE.INKS.encoder.color, 6, 1);
+      densities.points([q.mean], [q.density(q.mean)], "encoder", 6, 1);
       densities.key([
         ["encoder", "q"],
         ["prior", "p"],
@@ -176,7 +166,7 @@
         view,
         heights.map((y) => Math.min(y, 0)),
         flat,
-        LIVE.INKS[ink].color,
+        ink,
       );
       curve.line(view, heights, ink);
     }
@@ -189,11 +179,10 @@
       estimates.clear();
       estimates.band(powers, edge(-1), edge(1), ink);
       estimates.line([0.95, 5.05], [kl, kl], "data");
-      const { color } = LIVE.INKS[ink];
       estimates.points(
         powers,
         marks.map(({ mean }) => mean),
-        color,
+        ink,
         1.75,
         1,
       );

@@ -50,25 +50,24 @@
      which must rise: {pathwise: {means, variances, errors}, score: the same}. */
   LIVE.gradientRuns = (law, noise, counts) => {
     const one = LIVE.gradients(law);
-    const state = {};
+    const runs = {};
+    const moments = {};
     for (const name of ["pathwise", "score"]) {
-      state[name] = { mean: 0, squares: 0, means: [], variances: [], errors: [] };
+      runs[name] = { means: [], variances: [], errors: [] };
+      moments[name] = LIVE.moments();
     }
-    let reported = 0;
-    for (let n = 1; reported < counts.length; n += 1) {
-      const drawn = one([noise[2 * n - 2], noise[2 * n - 1]]);
-      for (const [name, run] of Object.entries(state)) {
-        const off = drawn[name] - run.mean; // Welford's update loses no digits
-        run.mean += off / n;
-        run.squares += off * (drawn[name] - run.mean);
-        if (n === counts[reported]) {
-          run.means.push(run.mean);
-          run.variances.push(run.squares / (n - 1));
-          run.errors.push(Math.sqrt(run.squares / (n - 1) / n));
-        }
+    let n = 0;
+    for (const count of counts) {
+      for (; n < count; n += 1) {
+        const drawn = one([noise[2 * n], noise[2 * n + 1]]);
+        for (const name in moments) moments[name].add(drawn[name]);
       }
-      if (n === counts[reported]) reported += 1;
+      for (const name in runs) {
+        runs[name].means.push(moments[name].mean);
+        runs[name].variances.push(moments[name].variance);
+        runs[name].errors.push(moments[name].error);
+      }
     }
-    return state;
+    return runs;
   };
 })();

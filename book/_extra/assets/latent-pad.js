@@ -55,23 +55,17 @@
     const circle = [angles.map((a) => 2 * Math.cos(a)), angles.map((a) => 2 * Math.sin(a))];
     chart.line(...circle, "prior");
     for (const { color, digit, xs, ys } of classes) {
-      const [px, py] = [chart.toX(mean(xs)), chart.toY(mean(ys))];
-      pen.beginPath();
-      pen.arc(px, py, 9, 0, 2 * Math.PI);
-      pen.fillStyle = "white";
-      pen.fill();
-      pen.strokeStyle = color;
-      pen.lineWidth = 1.5;
-      pen.stroke();
-      chart.text(mean(xs), mean(ys), String(digit), "#222222", "center");
+      const [x, y] = [mean(xs), mean(ys)];
+      chart.disc(x, y, 9, { fill: "white", edge: color, width: 1.5 });
+      chart.text(x, y, String(digit), "data", "center");
     }
     const [px, py] = [chart.toX(z[0]), chart.toY(z[1])];
     for (const [color, width] of [
       ["white", 6],
       ["#222222", 2.5],
     ]) {
+      chart.disc(z[0], z[1], 11, { edge: color, width });
       pen.beginPath();
-      pen.arc(px, py, 11, 0, 2 * Math.PI);
       for (const [across, up] of [
         [1, 0],
         [-1, 0],

@@ -2,16 +2,21 @@
 
    VAE_LIVE.INKS[quantity]                 {color, dash, width}: one colour, one quantity
    chart.clear()                           white, then axes, ticks and labels; first in every update
-   chart.line(xs, ys, ink)                 a curve in the ink of its quantity; ink is a name of INKS;
+   chart.line(xs, ys, ink)                 a curve in the ink of its quantity;
                                            a dash after it, where two curves show one quantity
-   chart.points(xs, ys, color, radius, opacity)   discs
+   chart.points(xs, ys, ink, radius, opacity)   small discs, all alike
+   chart.disc(x, y, radius, {fill, edge, width})   one disc, whole even at the chart's edge; fill and
+                                           edge are inks, either may be left out
    chart.gap(xs, lows, highs)              the hatched grey band between a bound and the truth
    chart.band(xs, lows, highs, ink)        a pale tint between two curves
-   chart.stripes(xs, lows, highs, color)   stripes between two curves, that slant the other way
-   chart.key([[ink, words, dash], …])      which line is which, in the top left corner
-   chart.text(x, y, words, color, align)   words at a place in data units
+   chart.stripes(xs, lows, highs, ink)     stripes between two curves, that slant the other way
+   chart.key([[ink, words, dash], …], side)   which line is which, in the top left corner, or in
+                                           the top right one where side is "right"
+   chart.text(x, y, words, ink, align)     words at a place in data units
    chart.toX(x), toY(y), fromX(px), fromY(px)     data units ↔ pixels of the page
    chart.range(x, y)                       new limits, each [low, high]
+   An ink is a name of INKS. What has no dash and no width of its own (points, disc, stripes, text)
+   takes any colour as well: digits' classes are no quantity and have no ink.
    VAE_LIVE.ticks(low, high)               → about four round numbers between two limits
    chart.canvas                            what `stage.canvas` returned: context, width, height
 */
@@ -21,6 +26,7 @@
   const LIVE = window.VAE_LIVE;
   const MARGIN = { left: 44, right: 10, top: 10, bottom: 40 }; // pixels
   const GREY = "#666666";
+  const colorOf = (ink) => LIVE.INKS[ink]?.color ?? ink;
   const decimals = (value) => (String(value).split(".")[1] || "").length;
 
   LIVE.FONT = "13px system-ui, sans-serif";
@@ -72,11 +78,11 @@
       }
     }
 
-    function word(text, px, py, align, color) {
+    function word(text, px, py, align, ink) {
       pen.font = LIVE.FONT;
       pen.textAlign = align;
       pen.textBaseline = "middle";
-      pen.fillStyle = color;
+      pen.fillStyle = colorOf(ink);
       pen.fillText(text, px, py);
     }
 
@@ -127,9 +133,9 @@
       });
     }
 
-    function points(xs, ys, color, radius, opacity) {
+    function points(xs, ys, ink, radius, opacity) {
       inside(() => {
-        pen.fillStyle = color;
+        pen.fillStyle = colorOf(ink);
         pen.globalAlpha = opacity;
         for (let i = 0; i < xs.length; i += 1) {
           pen.beginPath();
@@ -139,24 +145,38 @@
       });
     }
 
+    function disc(x, y, radius, { fill, edge, width }) {
+      pen.beginPath();
+      pen.arc(toX(x), toY(y), radius, 0, 2 * Math.PI);
+      if (fill) {
+        pen.fillStyle = colorOf(fill);
+        pen.fill();
+      }
+      if (edge) {
+        pen.strokeStyle = colorOf(edge);
+        pen.lineWidth = width;
+        pen.stroke();
+      }
+    }
+
     /* Fills what lies between two curves. */
-    function between(xs, lows, highs, color) {
+    function between(xs, lows, highs, ink) {
       pen.beginPath();
       path(xs, lows);
       path(Array.from(xs).reverse(), Array.from(highs).reverse());
-      pen.fillStyle = color;
+      pen.fillStyle = colorOf(ink);
       pen.fill();
     }
 
     /* Slanted lines over what was filled last, up to the right with slant 1, down with −1. */
-    function hatch(color, slant, space) {
+    function hatch(ink, slant, space) {
       pen.clip();
       pen.beginPath();
       for (let start = -canvas.height; start < canvas.width; start += space) {
         pen.moveTo(start, slant > 0 ? canvas.height : 0);
         pen.lineTo(start + canvas.height, slant > 0 ? 0 : canvas.height);
       }
-      pen.strokeStyle = color;
+      pen.strokeStyle = colorOf(ink);
       pen.lineWidth = 0.75;
       pen.stroke();
     }
@@ -168,45 +188,47 @@
       });
     }
 
-    function stripes(xs, lows, highs, color) {
+    function stripes(xs, lows, highs, ink) {
       inside(() => {
         between(xs, lows, highs, "white");
-        hatch(color, -1, 5);
+        hatch(ink, -1, 5);
       });
     }
 
     function band(xs, lows, highs, ink) {
       inside(() => {
         pen.globalAlpha = 0.2;
-        between(xs, lows, highs, LIVE.INKS[ink].color);
+        between(xs, lows, highs, ink);
       });
     }
 
-    function key(entries) {
+    function key(entries, side = "left") {
+      const [edge, away] =
+        side === "left" ? [margin.left + 8, 1] : [canvas.width - margin.right - 8, -1];
       entries.forEach(([ink, words, dash = LIVE.INKS[ink].dash], row) => {
-        const [px, py] = [margin.left + 8, margin.top + 10 + 18 * row];
+        const py = margin.top + 10 + 18 * row;
         pen.save();
         pen.font = LIVE.FONT;
         pen.fillStyle = "rgb(255 255 255 / 80%)";
-        pen.fillRect(px - 3, py - 9, pen.measureText(words).width + 38, 18);
+        pen.fillRect(edge - 3 * away, py - 9, away * (pen.measureText(words).width + 38), 18);
         pen.beginPath();
-        pen.moveTo(px, py);
-        pen.lineTo(px + 26, py);
+        pen.moveTo(edge, py);
+        pen.lineTo(edge + 26 * away, py);
         pen.strokeStyle = LIVE.INKS[ink].color;
         pen.lineWidth = LIVE.INKS[ink].width;
         pen.setLineDash(dash);
         pen.stroke();
         pen.restore();
-        word(words, px + 32, py, "left", LIVE.INKS[ink].color);
+        word(words, edge + 32 * away, py, side, ink);
       });
     }
 
-    const text = (x, y, words, color, align) => word(words, toX(x), toY(y), align, color);
+    const text = (x, y, words, ink, align) => word(words, toX(x), toY(y), align, ink);
     function range(x, y) {
       [left, right] = x;
       [bottom, top] = y;
     }
-    const shapes = { clear, line, points, gap, band, stripes, key, text, range };
+    const shapes = { clear, line, points, disc, gap, band, stripes, key, text, range };
     return { canvas, ...shapes, toX, toY, fromX, fromY };
   };
 })();

@@ -1,7 +1,7 @@
 /* Gaussians of one latent, for the figures that draw or integrate them.
 
    VAE_LIVE.gaussian(mean, width)          {mean, width, logDensity(z), density(z)}; width: σ
-   VAE_LIVE.trapezoid(low, high, count)    {nodes, weights}: the rule of vae_tutorial.quadrature
+   VAE_LIVE.simpson(low, high, count)      {nodes, weights} of Simpson's rule; count is odd
    VAE_LIVE.integrate(rule, f)             Σ weights · f(nodes)
    VAE_LIVE.peak(slider, fromWidth)        what a pad moves up and down for a slider of widths: the
                                            height of a density's peak; higher is narrower. fromWidth
@@ -18,10 +18,11 @@
     return { mean, width, logDensity, density: (z) => Math.exp(logDensity(z)) };
   };
 
-  LIVE.trapezoid = (low, high, count) => {
-    const weights = new Float64Array(count).fill((high - low) / (count - 1)); // (count)
-    weights[0] /= 2;
-    weights[count - 1] /= 2;
+  LIVE.simpson = (low, high, count) => {
+    const third = (high - low) / (count - 1) / 3;
+    const weights = Float64Array.from({ length: count }, (_, i) => third * (i % 2 === 1 ? 4 : 2));
+    weights[0] = third;
+    weights[count - 1] = third;
     return { nodes: LIVE.linspace(low, high, count), weights };
   };
 

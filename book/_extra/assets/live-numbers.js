@@ -4,6 +4,8 @@
    VAE_LIVE.network(layers)                [{weight, bias}, …] in base64 → a function, input → output
    VAE_LIVE.generator(seed)                → {uniform(), normal(), normals(count)}, the same for a seed
    VAE_LIVE.logNormal(x, mean, logVariance)  log density of a diagonal Gaussian, in nats
+   VAE_LIVE.moments()                      → {add(value), count, mean, variance, error}: of the numbers
+                                           added so far; variance with divisor n − 1, error of the mean
    VAE_LIVE.linspace(low, high, count)     → count numbers, both ends among them
    VAE_LIVE.number(value, decimals)        → "−1.20": what a page prints, with a true minus sign
 */
@@ -69,6 +71,27 @@
       sum -= 0.5 * (Math.log(2 * Math.PI) + logVariance[i] + squared);
     }
     return sum;
+  };
+
+  /* Welford's update: it keeps the squares about the mean of now, and so loses no digits. */
+  LIVE.moments = () => {
+    let squares = 0;
+    return {
+      count: 0,
+      mean: 0,
+      add(value) {
+        const off = value - this.mean;
+        this.count += 1;
+        this.mean += off / this.count;
+        squares += off * (value - this.mean);
+      },
+      get variance() {
+        return squares / (this.count - 1);
+      },
+      get error() {
+        return Math.sqrt(this.variance / this.count);
+      },
+    };
   };
 
   LIVE.linspace = (low, high, count) =>

@@ -17,14 +17,13 @@
 
   /* The cloud, its curves at one and two deviations, and one point followed from the centre. */
   function drawPlane(chart, move, noise, followed, ink) {
-    const pen = chart.canvas.context;
     const places = Array.from({ length: SHOWN }, (_, k) => move(pair(noise, k)));
     const [centre, place] = [move([0, 0]), places[followed]];
     chart.clear();
     chart.points(
       places.map(([x]) => x),
       places.map(([, y]) => y),
-      LIVE.INKS[ink].color,
+      ink,
       2.5,
       0.55,
     );
@@ -37,19 +36,14 @@
       );
     }
     chart.line([centre[0], place[0]], [centre[1], place[1]], "data");
-    pen.beginPath();
-    pen.arc(chart.toX(place[0]), chart.toY(place[1]), 7, 0, 2 * Math.PI);
-    pen.strokeStyle = LIVE.INKS.data.color;
-    pen.lineWidth = 2;
-    pen.stroke();
+    chart.disc(place[0], place[1], 7, { edge: "data", width: 2 });
     return place;
   }
 
   function drawRuns(chart, counts, runs, exact) {
     const xs = counts.map(Math.log10);
-    const top = exact + 6;
     const named = { score: ["rival", "score function"], pathwise: ["encoder", "pathwise"] };
-    chart.range([1, Math.log10(LIMIT)], [exact - 6, top]);
+    chart.range([1, Math.log10(LIMIT)], [exact - 6, exact + 6]);
     chart.clear();
     for (const [name, [ink]] of Object.entries(named)) {
       const { means, errors } = runs[name];
@@ -59,12 +53,7 @@
       chart.line(xs, means, ink);
     }
     chart.line([1, Math.log10(LIMIT)], [exact, exact], "data");
-    const keys = [...Object.values(named), ["data", "exact, 2μ₁"]];
-    keys.forEach(([ink, words], i) => {
-      const height = top - 0.6 - 0.8 * i;
-      chart.line([3.85, 4.27], [height, height], ink);
-      chart.text(3.78, height, words, LIVE.INKS[ink].color, "right");
-    });
+    chart.key([...Object.values(named), ["data", "exact, 2μ₁"]], "right");
   }
 
   LIVE.figure("reparameterize", (stage) => {

@@ -10,8 +10,8 @@
   const [FLOOR, TOP] = [-8, -2]; // nats
   const [LEFT, RIGHT, WORDS] = [0.06, 0.34, 0.42]; // the bar, and what is written beside it
   const LINE = 0.5; // nats, the height of a line of text
-  const leftRule = LIVE.trapezoid(-12, 12, 1201);
-  const rightRule = LIVE.trapezoid(-12, 12, 1601);
+  const leftRule = LIVE.simpson(-12, 12, 1201);
+  const rightRule = LIVE.simpson(-12, 12, 1601);
 
   const prior = LIVE.gaussian(0, 1);
   const logLikelihood = (z) =>
@@ -64,7 +64,7 @@
     const middle = Math.min((evidence + level) / 2, evidence - LINE / 2);
     const below = Math.max(Math.min(level - LINE / 2, middle - LINE), FLOOR + LINE / 2);
     const write = (y, words, value, ink) =>
-      chart.text(WORDS, y, `${words} ${LIVE.number(value, 4)}`, LIVE.INKS[ink].color, "left");
+      chart.text(WORDS, y, `${words} ${LIVE.number(value, 4)}`, ink, "left");
     write(evidence + LINE / 2, "log p(x)", evidence, "data");
     write(middle, "gap", gap, "data");
     write(below, bound < FLOOR ? "↓ bound" : "bound", bound, "encoder");
@@ -128,7 +128,7 @@
         entries.push(["encoder", "best Gaussian", [3, 3]]);
       }
       chart.line(view, view.map(q.density), "encoder");
-      chart.points([q.mean], [peak], LIVE.INKS.encoder.color, 6, 1);
+      chart.points([q.mean], [peak], "encoder", 6, 1);
       chart.key(entries);
       drawBar(bar, bound, gap);
 
