@@ -39,7 +39,7 @@ test: $(INSTALLED)  ## run the unit tests, and every notebook against its stored
 test-browser: book  ## every built page in Chromium: mathematics, links, accessibility, printing
 	$(BIN)/python -m pytest tests/browser --numprocesses 2
 
-test-slow: $(INSTALLED)  ## the tests that kill processes and start them again
+test-slow: book  ## tests that kill processes and start them again, or break the built book; needs Chromium
 	$(BIN)/python -m pytest -m slow tests
 
 notebooks: $(INSTALLED)  ## execute all chapters in place; a second run changes no file
