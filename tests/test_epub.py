@@ -72,7 +72,11 @@ def test_the_list_of_files_says_which_pages_hold_mathml():
 
 
 @pytest.mark.parametrize(
-    ("kind", "plain", "made"), [("script", "N", "𝒩"), ("double-struck", "E", "𝔼")]
+    ("kind", "plain", "made"),
+    [
+        *[("script", "L", "ℒ"), ("script", "N", "𝒩")],
+        *[("double-struck", "R", "ℝ"), ("double-struck", "E", "𝔼")],
+    ],
 )
 def test_capitals_of_one_character_are_those_of_unicode(kind, plain, made):
     assert letter(kind, plain) == made
