@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 HTML := _build/html/index.html
-BIOME := node_modules/.installed
+SCRIPT_TOOLS := node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help book test test-browser test-slow pdf epub card live notebooks weights lint lint-python lint-scripts other-processor benchmark constraints clean
@@ -52,20 +52,21 @@ weights: $(INSTALLED)  ## train the kept weights again; needed only when their r
 live: $(INSTALLED)  ## export what the live figures need: weights, and pictures for readers without scripts
 	$(BIN)/python tests/export_live.py
 
-lint: lint-python lint-scripts  ## ruff (code and notebooks), the layers contract, Biome (live figures; needs node)
+lint: lint-python lint-scripts  ## ruff (code and notebooks), the layers contract, style and types of the live figures (needs node)
 
 lint-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-$(BIOME): package.json package-lock.json .npmrc
+$(SCRIPT_TOOLS): package.json package-lock.json .npmrc
 	@command -v npm > /dev/null || { echo "The scripts of the live figures were not checked: that needs node and npm, and there is no npm here." >&2; exit 1; }
 	npm ci --no-audit --no-fund
 	@touch $@
 
-lint-scripts: $(BIOME)
+lint-scripts: $(SCRIPT_TOOLS)
 	npx --no-install biome check --error-on-warnings
+	npx --no-install tsc --project .
 
 other-processor: $(INSTALLED)  ## the notebooks again, on the oldest instruction set
 	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest --numprocesses auto --dist loadfile book

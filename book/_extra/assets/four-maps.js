@@ -128,7 +128,10 @@
     stage.update(() => {
       const variance = 10 ** level.value;
       const law = LIVE.linearLaw(variance);
-      const digit = digits.subarray(PIXELS * shown.value, PIXELS * (Number(shown.value) + 1));
+      const digit = digits.subarray(
+        PIXELS * Number(shown.value),
+        PIXELS * (Number(shown.value) + 1),
+      );
       const pixels = LIVE.reconstruct(digit, variance); // (64)
       const missed = pixels.reduce((sum, value, i) => sum + (value - digit[i]) ** 2, 0);
       const row = (image, i) => [...image.subarray(8 * i, 8 * i + 8)];

@@ -20,9 +20,27 @@
    VAE_LIVE.ticks(low, high)               → about four round numbers between two limits
    chart.canvas                            what `stage.canvas` returned: context, width, height
 */
+
+/**
+ * @typedef {"data" | "prior" | "encoder" | "posterior" | "decoder" | "rival"} Ink
+ * @typedef {ArrayLike<number>} Numbers
+ * @typedef {(string | number[])[]} KeyEntry  [ink, words, dash]
+ * @typedef {{canvas: Canvas, clear: () => void,
+ *   line: (xs: Numbers, ys: Numbers, ink: Ink, dash?: number[]) => void,
+ *   points: (xs: Numbers, ys: Numbers, ink: string, radius: number, opacity: number) => void,
+ *   disc: (x: number, y: number, radius: number,
+ *     style: {fill?: string, edge?: string, width?: number}) => void,
+ *   gap: (xs: Numbers, lows: Numbers, highs: Numbers) => void,
+ *   band: (xs: Numbers, lows: Numbers, highs: Numbers, ink: Ink) => void,
+ *   stripes: (xs: Numbers, lows: Numbers, highs: Numbers, ink: string) => void,
+ *   key: (entries: KeyEntry[], side?: "left" | "right") => void,
+ *   text: (x: number, y: number, words: string, ink: string, align: CanvasTextAlign) => void,
+ *   toX: (x: number) => number, toY: (y: number) => number,
+ *   fromX: (px: number) => number, fromY: (py: number) => number,
+ *   range: (x: number[], y: number[]) => void}} Chart
+ */
 (() => {
   "use strict";
-  window.VAE_LIVE ||= {};
   const LIVE = window.VAE_LIVE;
   const MARGIN = { left: 44, right: 10, top: 10, bottom: 40 }; // pixels
   const GREY = "#666666";

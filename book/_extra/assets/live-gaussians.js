@@ -8,7 +8,6 @@
                                            turns σ into the slider's value. */
 (() => {
   "use strict";
-  window.VAE_LIVE ||= {};
   const LIVE = window.VAE_LIVE;
   const ROOT = Math.sqrt(2 * Math.PI);
 

@@ -11,7 +11,7 @@
 */
 (() => {
   "use strict";
-  window.VAE_LIVE ||= {};
+  window.VAE_LIVE ||= /** @type {Live} */ ({}); // the first of the scripts on a page
   const LIVE = window.VAE_LIVE;
 
   LIVE.float32 = (text) => {

@@ -35,10 +35,40 @@
                                            returns false; at once where motion is to be reduced
      stage.stop()                          ends an animation
    A canvas needs words: call describe in every update. If anything throws, the error goes to the
-   console and the static picture comes back. Numbers: see live-numbers.js. */
+   console and the static picture comes back. Numbers: see live-numbers.js. `make lint` checks the
+   types below, in the figures as well. */
+
+/**
+ * @typedef {{element: HTMLCanvasElement, describe: (words: string) => void}} Picture
+ * @typedef {Picture & {context: CanvasRenderingContext2D, width: number, height: number}} Canvas
+ * @typedef {Picture & {show: (pixels: number[] | Float64Array) => void}} PixelImage
+ * @typedef {{step: number, home: number, value: number, set: (wanted: number) => void,
+ *   at?: (height: number) => number}} Movable  what a pad moves: a slider, or LIVE.peak of one
+ * @typedef {Movable & {element: HTMLInputElement}} Slider
+ * @typedef {{value: string, set: (key: string) => void}} Choice
+ * @typedef {{range: number[], label: string, ticks?: number[], words?: (tick: number) => string,
+ *   room?: number}} Axis
+ * @typedef {{label: string, minimum: number, maximum: number, step: number, value: number,
+ *   home?: number, decimals?: number, shows?: (value: number) => number}} SliderSettings
+ * @typedef {{label: string, options: Record<string, string | number>, value: string}} ChoiceSettings
+ * @typedef {{column: () => void,
+ *   canvas: (size: {width: number, aspect: number}) => Canvas,
+ *   chart: (size: {width: number, aspect: number, x: Axis, y: Axis}) => Chart,
+ *   image: (size: {width: number, rows: number, columns: number}) => PixelImage,
+ *   slider: (settings: SliderSettings) => Slider,
+ *   choice: (settings: ChoiceSettings) => Choice,
+ *   button: (words: string, action: () => void) => {element: HTMLButtonElement},
+ *   readout: (label: string) => {show: (words: string) => void},
+ *   pad: (drawn: Chart, horizontal: Movable | null, vertical: Movable | null) => void,
+ *   update: (action: () => string) => void,
+ *   animate: (step: () => boolean) => void,
+ *   stop: () => void,
+ *   values: Record<string, any>}} Stage
+ * @typedef {{root: Element, redraw: () => void,
+ *   guard: (action: Function) => (...values: any[]) => any}} Inside  what the engine alone uses
+ */
 (() => {
   "use strict";
-  window.VAE_LIVE ||= {};
   const LIVE = window.VAE_LIVE;
   const QUIET = 500; // milliseconds without a change before it is announced
   let groups = 0; // radio buttons of one choice share a name
@@ -52,7 +82,11 @@
     return element;
   }
 
-  /* Brings every figure of this name to life; its script stands after them on the page. */
+  /**
+   * Brings every figure of this name to life; its script stands after them on the page.
+   * @param {string} name
+   * @param {(stage: Stage) => void} build
+   */
   LIVE.figure = (name, build) => {
     for (const figure of document.querySelectorAll(`figure.live-${name}`)) {
       const stage = createStage(name, figure);
@@ -65,6 +99,11 @@
     }
   };
 
+  /**
+   * @param {string} name
+   * @param {Element} figure
+   * @returns {Stage & Inside}
+   */
   function createStage(name, figure) {
     const root = make("div", figure, { className: "live-stage" });
     figure.prepend(root);
@@ -114,6 +153,10 @@
       return column;
     }
 
+    /**
+     * @param {number} width
+     * @returns {Picture}
+     */
     function picture(width) {
       const element = make("canvas", place());
       element.style.maxWidth = `${width}px`;
@@ -121,8 +164,12 @@
       return { element, describe: (words) => element.setAttribute("aria-label", words) };
     }
 
+    /**
+     * @param {{width: number, aspect: number}} size
+     * @returns {Canvas}
+     */
     function canvas({ width, aspect }) {
-      const made = picture(width);
+      const made = /** @type {Canvas} */ (picture(width));
       made.element.style.aspectRatio = String(1 / aspect);
       made.context = made.element.getContext("2d");
       function fit() {
@@ -139,10 +186,15 @@
       return made;
     }
 
+    /** @param {{width: number, aspect: number, x: Axis, y: Axis}} axes */
     const chart = ({ width, aspect, x, y }) => LIVE.chart(canvas({ width, aspect }), { x, y });
 
+    /**
+     * @param {{width: number, rows: number, columns: number}} size
+     * @returns {PixelImage}
+     */
     function image({ width, rows, columns }) {
-      const made = picture(width);
+      const made = /** @type {PixelImage} */ (picture(width));
       made.element.className = "live-image"; // one pixel an entry, magnified by the style sheet
       made.element.style.aspectRatio = `${columns} / ${rows}`;
       Object.assign(made.element, { width: columns, height: rows });
@@ -158,6 +210,10 @@
       return made;
     }
 
+    /**
+     * @param {SliderSettings} settings
+     * @returns {Slider}
+     */
     function slider({ label, minimum, maximum, step, value, ...options }) {
       const { home = value, decimals = 2, shows = (number) => number } = options;
       const line = make("label", place(), { className: "live-slider" });
@@ -166,7 +222,7 @@
       const input = make("input", line, range);
       const shown = make("span", line, { className: "live-value" });
       shown.setAttribute("aria-hidden", "true"); // the slider itself says its value
-      const made = { element: input, step, home, value };
+      const made = /** @type {Slider} */ ({ element: input, step, home, value });
       made.set = (wanted) => {
         input.value = wanted; // the browser keeps it in range and on a step
         made.value = Number(input.value);
@@ -195,10 +251,14 @@
       return (steps[event.key] || [0, 0]).map((count) => count * (event.shiftKey ? 10 : 1));
     }
 
+    /**
+     * @param {ChoiceSettings} settings
+     * @returns {Choice}
+     */
     function choice({ label, options, value }) {
       const box = make("fieldset", place(), { className: "live-choice" });
       make("legend", box, { textContent: label });
-      const made = { value };
+      const made = /** @type {Choice} */ ({ value });
       const buttons = {};
       groups += 1;
       for (const [key, words] of Object.entries(options)) {
@@ -218,6 +278,10 @@
       return made;
     }
 
+    /**
+     * @param {string} words
+     * @param {() => void} action
+     */
     function button(words, action) {
       const element = make("button", place(), { type: "button", textContent: words });
       element.addEventListener(
@@ -230,6 +294,7 @@
       return { element };
     }
 
+    /** @param {string} label */
     function readout(label) {
       const line = make("p", place(), { className: "live-readout" });
       make("span", line, { textContent: label });
@@ -237,6 +302,11 @@
       return { show: (words) => (value.textContent = words) };
     }
 
+    /**
+     * @param {Chart} drawn
+     * @param {Movable | null} horizontal
+     * @param {Movable | null} vertical
+     */
     function pad(drawn, horizontal, vertical) {
       const { element } = drawn.canvas;
       const sliders = [horizontal, vertical];
@@ -273,6 +343,7 @@
       frame = 0;
     }
 
+    /** @param {() => boolean} step */
     function animate(step) {
       stop();
       if (LIVE.reducedMotion()) {

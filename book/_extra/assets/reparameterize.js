@@ -91,7 +91,7 @@
       stage.slider({ ...place, label: "μ₁", value: 1, home: 0 }),
       stage.slider({ ...place, label: "μ₂", value: -0.5, home: 0 }),
     ];
-    stage.pad(inside, ...means);
+    stage.pad(inside, means[0], means[1]);
     stage.button("Set μ = (1, 1) and Σ = I", () => {
       for (const each of [...means, ...widths]) each.set(1);
       tilt.set(0);

@@ -30,7 +30,8 @@
 
   /* The Gaussian with the least gap: from chapter 4's start, steps that help, ever smaller ones. */
   function best() {
-    const gapAt = ([mean, logWidth]) => gapOf(LIVE.gaussian(mean, Math.exp(logWidth)));
+    const gapAt = (/** @type {number[]} */ place) =>
+      gapOf(LIVE.gaussian(place[0], Math.exp(place[1])));
     let place = [0.8, Math.log(0.4)];
     let gap = gapAt(place);
     for (let step = 0.1; step > 1e-9; step /= 2) {
@@ -117,6 +118,7 @@
       chart.clear();
       chart.line(view, view.map(prior.density), "prior");
       chart.line(view, view.map(posterior), "posterior");
+      /** @type {KeyEntry[]} */
       const entries = [
         ["prior", "prior p(z)"],
         ["posterior", "posterior p(z|x)"],
