@@ -6,6 +6,7 @@ What the figures compute is tested in test_live_figures.py; here they stand in t
 import live
 import pytest
 from built import HTML, markup, pages
+from playwright.sync_api import expect
 from visiting import PATIENCE, open_file
 
 FIGURES = [(page, name) for page in pages() for name in markup(page).live_figures]
@@ -41,10 +42,7 @@ def said(figure, before: str) -> str:
     """What the figure announces next, other than `before`."""
     status = figure.locator("[role=status]")
     assert status.count() == 1, f"{status.count()} elements announce changes; one is needed"
-    handle = status.element_handle()
-    figure.page.wait_for_function(
-        "([found, before]) => found.textContent.trim() !== before", arg=[handle, before]
-    )
+    expect(status).not_to_have_text(before, timeout=PATIENCE)
     return status.inner_text().strip()
 
 
