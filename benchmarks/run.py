@@ -82,7 +82,7 @@ def parse() -> argparse.Namespace:
 
 
 class Bench(NamedTuple):
-    """What is asked for, and the folder that holds what the contenders share; it goes at the end."""
+    """What is asked for, and the folder that holds what contenders share; it goes at the end."""
 
     asked: argparse.Namespace
     folder: Path
