@@ -1,6 +1,5 @@
 """The fast step against the plain one, and what the processes see against what one would see."""
 
-import functools
 import math
 
 import pytest
@@ -127,15 +126,27 @@ def test_what_is_compiled_is_what_runs(monkeypatch):
     function = compiled(lambda x: x + 1)
     assert [function(1), function(2), function(3)] == [-2, -3, -4]
     assert calls == [1, 2, 3]  # each ran once, the first one too
-    assert asked == [{"fullgraph": True}]
+    assert [(options.pop("fullgraph"), *options) for options in asked] == [(True, "options")]
 
 
 def test_an_error_of_the_function_itself_is_not_hidden(monkeypatch):
-    monkeypatch.setattr(torch, "compile", functools.partial(lambda function, fullgraph: function))
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     said = []
     with pytest.raises(ZeroDivisionError):
         compiled(lambda x: x / 0, said.append)(1)
     assert said == []
+
+
+def test_a_graph_looks_at_the_batch_alone_and_never_computes_with_a_wrong_shape():
+    def scaled(parameters, batch):
+        return {name: value * batch.sum() for name, value in parameters.items()}
+
+    function = compiled(scaled)
+    for rows in (3, 5, 5, 2):  # a new shape of the batch is a new graph
+        seen = function({"a": torch.ones(4)}, torch.ones(rows))
+        assert torch.equal(seen["a"], torch.full((4,), float(rows)))
+    with pytest.raises(AssertionError, match=r"expected size 7==4|wrong number of dimensions"):
+        function({"a": torch.ones(7)}, torch.ones(5))
 
 
 # Batches

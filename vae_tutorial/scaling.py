@@ -1,6 +1,6 @@
 """The explained step at full speed: overwritten in place, compiled as one graph, fed by index."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -34,12 +34,17 @@ def in_place(step: Step) -> Step:
 def compiled(function: Callable, report: Callable[[str], None] = print) -> Callable:
     """`function` compiled as one graph at its first call, about ten seconds, then cached on disk.
 
+    Before each call PyTorch asks whether the graph still fits what it is given: 0.3 ms a step for
+    all parameters and moments. Only arguments that are tensors are looked at here, a batch or its
+    noise. The tensors inside the others must keep their shapes, which a graph sees by itself
+    (AssertionError), and their types, which it does not: a run changes neither.
     Where no compiler is found it runs as it is, and `report` gets one line saying so.
     Source: Ansel et al. 2024.
     """
     from torch._dynamo.exc import BackendCompilerFailed  # takes seconds, which eager runs spare
 
-    fast = torch.compile(function, fullgraph=True)
+    options = {"guard_filter_fn": _guards_of_arguments}
+    fast = torch.compile(function, fullgraph=True, options=options)
     chosen = None
 
     def run(*arguments):
@@ -58,6 +63,10 @@ def compiled(function: Callable, report: Callable[[str], None] = print) -> Calla
         return chosen(*arguments)
 
     return run
+
+
+def _guards_of_arguments(guards: Sequence) -> list[bool]:
+    return [g.guard_type == "TENSOR_MATCH" and g.name.isidentifier() for g in guards]
 
 
 def batches(
