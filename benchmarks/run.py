@@ -41,6 +41,7 @@ import table
 from images import save_images
 from job import BATCH, initial_weights
 from processes import CONTENDERS, Entry, Process, chosen, interleave
+from vae_tutorial.engine.checkpoints import write_whole
 from vae_tutorial.engine.provenance import provenance
 
 SAMPLES, QUICK_SAMPLES = 5000, 1000  # an image
@@ -127,7 +128,8 @@ def main(arguments: argparse.Namespace, stack: ExitStack) -> None:
         figures = {name: timing._asdict() for name, timing in timings.items()}
         record = {"job": job, "quick": arguments.quick, "verdict": verdict, "provenance": stamp}
         record |= {"busy_cores_before": busy, "matrix_products": alone, "contenders": figures}
-        write(arguments.output, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        write_whole(arguments.output, text.encode())
 
 
 def trained(trainer: Process, folder: Path) -> Path:
@@ -139,13 +141,6 @@ def trained(trainer: Process, folder: Path) -> Path:
     trainer.ask(f"save {path}")
     trainer.end()
     return path
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """What each command does, from its parsed options to what the reader finds on disk or screen."""
 
 import argparse
+import atexit
 import io
 import json
 import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.image
@@ -32,6 +37,7 @@ from vae_tutorial.pictures import image_rows
 from vae_tutorial.processes import joined
 from vae_tutorial.scaling import compiled, in_place
 
+CACHE = "TORCHINDUCTOR_CACHE_DIR"  # where PyTorch keeps what it compiled
 COLUMNS = 10
 SHARPNESS = 150  # dots an inch
 CELL = 56  # dots of an image's longer side at least, so that 8 pixels can be seen
@@ -53,8 +59,27 @@ def device(name: str) -> torch.device:
     return chosen
 
 
+def with_a_place_for_compiled_code(report: Callable[[str], None] = say) -> None:
+    """Give the compiler a temporary folder where it is told one that takes no files.
+
+    PyTorch asks for the folder when it is imported, even if it compiles nothing.
+    """
+    told = os.environ.get(CACHE)
+    if not told:
+        return
+    try:
+        os.makedirs(told, exist_ok=True)
+        with tempfile.TemporaryFile(dir=told):
+            pass
+    except OSError as error:
+        report(f"{CACHE} takes no files ({error.strerror}): what is compiled is not kept")
+        os.environ[CACHE] = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, os.environ[CACHE], ignore_errors=True)
+
+
 def train(options: argparse.Namespace) -> int:
     """Train in a folder; 0 when all epochs are done, 130 when Ctrl-C came first."""
+    with_a_place_for_compiled_code()
     settings = Settings(**{name: getattr(options, name) for name in Settings._fields})
     where, folder = device(options.device), options.output
     images = datasets.load(settings.data)
@@ -89,6 +114,7 @@ def train(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Print one JSON object about a run's held-out images."""
     require_output()
+    with_a_place_for_compiled_code()
     where, samples = device(options.device), options.importance_samples
     require_room_for_sums(samples)
     config, model, epoch = load_trained(options.run)

@@ -1,6 +1,7 @@
 """How a long command talks: lines, a progress bar on a terminal, and a calm answer to Ctrl-C."""
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -52,7 +53,7 @@ def progress(items: Iterable, total: int) -> Iterator:
     if not _on_terminal():
         yield from items
         return
-    shown = begin = time.monotonic()
+    begin, shown = time.monotonic(), -math.inf  # an empty bar at once: the first item may be long
     for done, item in enumerate(items):
         if (now := time.monotonic()) - shown > PAUSE:
             bar = ("#" * (WIDTH * done // total)).ljust(WIDTH, ".")
