@@ -87,22 +87,22 @@ def train(options: argparse.Namespace) -> int:
         if where.type == "cuda":
             where = torch.device("cuda", processes.rank % torch.cuda.device_count())
 
+        report = say if processes.rank == 0 else runs.unheard  # one process speaks for all
+        bar = progress if processes.rank == 0 else runs.unwatched
+
         def stopping() -> bool:
+            if processes.abandoned():
+                report("torchrun is gone, and nothing would start a lost process again: stopping")
             return interrupts.seen or processes.abandoned()
 
-        watch = Watch(say, progress, stopping)
-        if processes.rank > 0:  # one process speaks for all
-            watch = runs.SILENT._replace(stopping=stopping)
         run = runs.train(
             settings,
             images,
             folder,
             device=where,
             processes=processes,
-            engine=in_place
-            if options.eager
-            else lambda step: compiled(in_place(step), watch.report),
-            watch=watch,
+            engine=in_place if options.eager else lambda step: compiled(in_place(step), report),
+            watch=Watch(report, bar, stopping),
         )
         if run.writes:
             shape = (images.height, images.width)

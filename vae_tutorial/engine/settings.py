@@ -91,7 +91,7 @@ def require_count(name: str, value: int) -> None:
     """Raise TypeError or ValueError unless `value` is a whole number that PyTorch can count to."""
     require.count(name, value)
     if value >= LARGE:
-        raise ValueError(f"{name} must be below 2^63, got {value}")
+        raise ValueError(f"{name} must be below 2^63, got one of {len(str(value))} digits")
 
 
 def require_positive(name: str, value: float) -> None:
