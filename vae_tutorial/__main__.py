@@ -1,6 +1,12 @@
 """`python -m vae_tutorial`: read the command line, run one command, and never show a traceback."""
 
+import os
 import sys
+
+from vae_tutorial.engine import SPINS
+
+if "OMP_WAIT_POLICY" not in os.environ:  # read once, when PyTorch's threads are loaded
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 import torch
 

@@ -26,8 +26,9 @@ with the same bits as a run that was never stopped. After each epoch the folder 
   reconstructions.png     at the end: held-out images, their copies, and images made up
 
 Ctrl-C stops after the epoch that runs; twice, at once, and the last checkpoint remains. The step is
-compiled, ten seconds at the first start; TORCHDYNAMO_DISABLE=1 does without. On a machine that is
-busy with other work, OMP_NUM_THREADS=1 is often faster than more."""
+compiled, ten seconds at the first start; TORCHDYNAMO_DISABLE=1 does without. Threads wait for each
+other asleep rather than awake, which costs nothing on a quiet machine and keeps a busy one usable;
+OMP_WAIT_POLICY or GOMP_SPINCOUNT, where set, decide instead, and OMP_NUM_THREADS says how many."""
 
 EVALUATE = """\
 Print one JSON object for the held-out images of a run: elbo, log_likelihood by importance sampling
