@@ -5,7 +5,7 @@ import sys
 
 from vae_tutorial.engine import SPINS
 
-if "OMP_WAIT_POLICY" not in os.environ:  # read once, when PyTorch's threads are loaded
+if __name__ == "__main__" and "OMP_WAIT_POLICY" not in os.environ:  # before PyTorch is loaded
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 import torch
