@@ -15,8 +15,9 @@ Train, evaluate and sample the variational autoencoder of the book, with the ver
 its chapters explain. A quantity is in nats an image unless it says otherwise."""
 
 TRAIN = """\
-Train a VAE. The run lives in one folder: the same command goes on where it was stopped, and ends
-with the same bits as a run that was never stopped. After each epoch the folder holds
+Train a VAE. The run lives in one folder, which one process at a time can hold: the same command
+goes on where it was stopped, and ends with the same bits as a run that was never stopped. After
+each epoch the folder holds
 
   config.json             the settings, the size of the images, and where the run began
   checkpoint.pt           all that the next epoch depends on

@@ -72,7 +72,8 @@ def _on_terminal() -> bool:
 
 def _write(text: str) -> None:
     """Write on standard error; where that is closed, full or gone, work goes on unread."""
-    with contextlib.suppress(AttributeError, OSError, ValueError):
+    # A signal may come while a line is written: the line of its answer is then lost (RuntimeError).
+    with contextlib.suppress(AttributeError, OSError, ValueError, RuntimeError):
         print(text, end="", file=sys.stderr, flush=True)
 
 
