@@ -16,8 +16,8 @@ from vae_tutorial.evaluation import (
     best_posterior,
     dissect,
     exact_bound,
-    log_evidence,
-    log_posterior,
+    exact_log_evidence,
+    exact_log_posterior,
     log_weights,
     weight_moments,
 )
@@ -90,7 +90,7 @@ def dissected(trained, digits) -> evaluation.Dissection:
 def test_log_evidence_of_a_linear_vae(latent):
     model, closed = linear_vae(latent)
     x = normal(3, 4, seed=9)
-    exact = log_evidence(model, x, 1e-8)
+    exact = exact_log_evidence(model, x, 1e-8)
     seen = np.abs(exact.log_evidence.numpy() - truth_of(closed, x)[0])
     assert (seen <= exact.error.numpy() + 1e-10).all()
     assert exact.error.max() < 1e-7
@@ -100,7 +100,7 @@ def test_log_posterior_of_a_linear_vae():
     model, closed = linear_vae()
     x, rule = normal(3, 4, seed=9), product(trapezoid(-8, 8, 161), 2)
     _, mean, covariance = truth_of(closed, x)
-    seen = log_posterior(model, x, rule)
+    seen = exact_log_posterior(model, x, rule)
     expected = [multivariate_normal(m, covariance).logpdf(rule.nodes.numpy()) for m in mean]
     np.testing.assert_allclose(seen.numpy(), np.stack(expected, 1), atol=1e-9)
 
@@ -211,7 +211,7 @@ def test_the_gaps_of_a_linear_vae(latent):
 
 
 def test_a_smaller_tolerance_gives_a_smaller_error(trained, digits):
-    loose, tight = (log_evidence(trained, digits[:2], tolerance) for tolerance in (1e-2, 1e-7))
+    loose, tight = (exact_log_evidence(trained, digits[:2], t) for t in (1e-2, 1e-7))
     assert (tight.error < loose.error).all()
     assert ((loose.log_evidence - tight.log_evidence).abs() <= loose.error).all()
     assert len(tight.rule.weights) > len(loose.rule.weights)
@@ -222,12 +222,12 @@ def test_one_digit_by_simpsons_rule(trained, digits):
     first, second = np.meshgrid(axis, axis, indexing="ij")
     z = torch.from_numpy(np.stack([first.ravel(), second.ravel()], 1))  # (361201, 2)
     missed = (trained.decoder(z) - x).square().sum(-1).reshape(601, 601).numpy()
-    variance = float(trained.pixels.variance.log_variance.exp())
+    variance = float(trained.likelihood.variance.log_variance.exp())
     log_joint = -missed / (2 * variance) - 32 * np.log(2 * np.pi * variance)
     log_joint += -(first**2 + second**2) / 2 - np.log(2 * np.pi)
     top = log_joint.max()
     seen = top + np.log(simpson(simpson(np.exp(log_joint - top), x=axis), x=axis))
-    exact = log_evidence(trained, x)
+    exact = exact_log_evidence(trained, x)
     assert abs(seen - float(exact.log_evidence[0])) < 1e-6
 
 
@@ -237,7 +237,7 @@ def test_the_gaps_are_the_divergence_on_each_of_100_digits(trained, digits, diss
     x, rule = digits[:100], product(trapezoid(-4.5, 4.5, 361), 2)
     remaining = dissected.gaps.flip(0).cumsum(0).flip(0)  # (3, 100)
     for rows in torch.arange(100).split(50):
-        log_density = log_posterior(trained, x[rows], rule)
+        log_density = exact_log_posterior(trained, x[rows], rule)
         for q, expected in zip(dissected.posteriors, remaining, strict=True):
             part = type(q)(*(values[rows] for values in q))
             log_q = part.log_density(rule.nodes[:, None])
@@ -254,7 +254,7 @@ def test_what_a_dissection_promises(dissected):
 def test_the_best_full_gaussian_balances_slope_and_curvature(trained, digits, dissected):
     """Opper & Archambeau 2009: E[∇ log p] = 0 and precision = −E[∇² log p], by autograd."""
     full, rule = dissected.posteriors[2], product(gauss_hermite(20), 2)
-    variance = trained.pixels.variance.log_variance.exp()
+    variance = trained.likelihood.variance.log_variance.exp()
     for image in range(0, 100, 25):
         x, root = digits[image], full.cholesky[image]
 
@@ -277,7 +277,7 @@ def test_climbs_from_elsewhere_find_nothing_higher(trained, digits, dissected):
     x, narrow = digits[rows], trained.encoder(digits[rows]).log_variance - 1
     root = (0.5 * narrow).exp().diag_embed()
     nodes, weights = (part[::7] for part in dissected.exact.rule)
-    log_density = log_posterior(trained, x, evaluation.Rule(nodes, weights))
+    log_density = exact_log_posterior(trained, x, evaluation.Rule(nodes, weights))
     mass = (log_density + weights.log()[:, None]).exp().mT  # (12, n)
     places = nodes[torch.multinomial(mass, 8, generator=generator(0))]  # (12, 8, 2)
     for place in places.unbind(1):
@@ -311,7 +311,7 @@ def test_the_ladder_of_importance_weighted_bounds(trained, digits, dissected):
 def test_three_latents_have_no_mesh():
     model, _ = linear_vae(latent=3)
     with pytest.raises(ValueError, match="quadrature needs 1 or 2 latents, got 3"):
-        log_evidence(model, normal(2, 4))
+        exact_log_evidence(model, normal(2, 4))
     with pytest.raises(ValueError, match="quadrature needs 1 or 2 latents, got 3"):
         dissect(model, normal(2, 4))
 
@@ -319,7 +319,7 @@ def test_three_latents_have_no_mesh():
 def test_no_images():
     model, _ = linear_vae()
     empty = torch.zeros(0, 4, dtype=torch.float64)
-    for function in (log_evidence, dissect):
+    for function in (exact_log_evidence, dissect):
         with pytest.raises(ValueError, match="empty"):
             function(model, empty)
 
@@ -329,7 +329,7 @@ def test_weights_that_are_not_numbers():
     model.decoder.weight[0, 0] = torch.nan
     x = normal(2, 4)
     with pytest.raises(ValueError, match="NaN or inf"):
-        log_evidence(model, x)
+        exact_log_evidence(model, x)
     for posterior in gaussians(2):
         with pytest.raises(ValueError, match="NaN or inf"):
             exact_bound(model, x, posterior)
@@ -338,7 +338,50 @@ def test_weights_that_are_not_numbers():
 def test_images_of_another_width():
     model, _ = linear_vae()
     with pytest.raises(ValueError, match="last axis of x must be 4"):
-        log_evidence(model, normal(2, 5))
+        exact_log_evidence(model, normal(2, 5))
+
+
+def test_a_rule_that_cannot_normalise_is_named():
+    """It gave NaN."""
+    model, _ = linear_vae()
+    rule = product(trapezoid(-8, 8, 21), 2)
+    with pytest.raises(ValueError, match="the weights of the rule must be positive"):
+        exact_log_posterior(model, normal(2, 4), rule._replace(weights=-rule.weights))
+    model.decoder.weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"log p\(x, z\) must be finite"):
+        exact_log_posterior(model, normal(2, 4), rule)
+
+
+def test_two_precisions_do_not_mix():
+    model, _ = linear_vae()
+    x, q = normal(2, 4), gaussians(2)[0]
+    rule = product(trapezoid(-8, 8, 21), 2)
+    for function, *rest in (
+        (exact_log_evidence,),
+        (exact_log_posterior, rule),
+        (exact_bound, q),
+        (best_posterior, q),
+        (dissect,),
+    ):
+        with pytest.raises(TypeError, match=r"x must be float64 for quadrature, got torch.float32"):
+            function(model, x.float(), *rest)
+        with pytest.raises(TypeError, match="the model's weights must be float64"):
+            function(linear_vae()[0].float(), x, *rest)
+
+
+def test_shapes_that_do_not_fit_are_named():
+    model, _ = linear_vae()
+    q = gaussians(2)[0]
+    for x in (normal(4), normal(1, 2, 4)):
+        for function, *rest in ((exact_log_evidence,), (exact_bound, q), (best_posterior, q)):
+            with pytest.raises(ValueError, match=r"x must be \(batch, pixels\), got"):
+                function(model, x, *rest)
+    with pytest.raises(ValueError, match=r"the mean of start must be \(3, 2\), got \(2, 2\)"):
+        best_posterior(model, normal(3, 4), q)
+    with pytest.raises(TypeError, match="start must be a DiagonalPosterior or a FullPosterior"):
+        best_posterior(model, normal(2, 4), tuple(q))
+    with pytest.raises(TypeError, match=r"start is torch.float32, but x is torch.float64"):
+        best_posterior(model, normal(2, 4), DiagonalPosterior(*(part.float() for part in q)))
 
 
 def test_a_climb_that_does_not_end(monkeypatch):

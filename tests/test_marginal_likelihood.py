@@ -213,7 +213,7 @@ def test_ten_digits_agree_with_a_million_importance_weights():
     model, x = pretrained.two_latents(), load_digits(torch.float64).test[:10]
 
     def log_likelihood(z):
-        return model.pixels.log_likelihood_table(x, model.decoder(z), z)
+        return model.likelihood.log_density_table(x, model.decoder(z), z)
 
     exact = exact_evidence(log_likelihood, 2, 1e-6)
     identity = torch.eye(2, dtype=torch.float64)

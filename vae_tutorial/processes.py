@@ -18,7 +18,11 @@ class Processes(NamedTuple):
     count: int = 1
 
     def rows(self, batch_size: int) -> slice:
-        """This process's rows of a batch; ValueError unless all processes get equally many."""
+        """This process's rows of a batch; ValueError unless all processes get equally many.
+
+        >>> Processes(rank=1, count=4).rows(100)
+        slice(25, 50, None)
+        """
         if batch_size % self.count:
             needed = f"a multiple of the number of processes, {self.count}"
             raise ValueError(f"batch_size must be {needed}, got {batch_size}")

@@ -37,7 +37,7 @@ def prior_means(model: VAE, count: int, generator: torch.Generator) -> Tensor:
 def samples(model: VAE, count: int, seed: int, shape: tuple[int, int]) -> Figure:
     """`count` mean images at draws from the prior, ten a row, of `shape` (height, width)."""
     images = prior_means(model, count, noise.generator(seed))
-    return image_rows({" " * row: part for row, part in enumerate(images.split(COLUMNS))}, shape)
+    return image_rows([("", part) for part in images.split(COLUMNS)], shape)
 
 
 @torch.no_grad()
@@ -45,7 +45,7 @@ def reconstructions(model: VAE, images: Tensor, seed: int, shape: tuple[int, int
     """Ten held-out images, their reconstructions, and ten mean images at draws from the prior."""
     first = images[:COLUMNS]
     made_up = prior_means(model, COLUMNS, noise.generator(seed))
-    rows = {"held out": first, "copied": model.reconstruct(first), "made up": made_up}
+    rows = [("held out", first), ("copied", model.reconstruct(first)), ("made up", made_up)]
     return image_rows(rows, shape)
 
 

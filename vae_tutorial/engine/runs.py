@@ -23,13 +23,12 @@ from vae_tutorial.engine.settings import Settings, build, prepare, save_settings
 from vae_tutorial.importance import negative_importance_bound
 from vae_tutorial.models import VAE
 from vae_tutorial.processes import ALONE, Processes
-from vae_tutorial.scaling import batches
+from vae_tutorial.scaling import batches, make_shared_step
 from vae_tutorial.training import (
     State,
     Step,
     average_bound,
     initial_state,
-    make_step,
     negative_elbo,
     run_epoch,
 )
@@ -166,7 +165,7 @@ def train(
             write_results(folder, state, history, settings)
     if writes:
         save_settings(folder, settings, device)
-    step = engine(make_step(model, OBJECTIVES[settings.objective], processes))
+    step = engine(make_shared_step(model, OBJECTIVES[settings.objective], processes))
     for epoch in range(len(history) + 1, settings.epochs + 1):
         begin = time.perf_counter()
         pairs = batches(
