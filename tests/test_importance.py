@@ -23,7 +23,7 @@ from vae_tutorial.importance import (
     negative_importance_bound,
 )
 from vae_tutorial.likelihoods import BernoulliPixels, FixedVariance, GaussianPixels, SharedVariance
-from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior, network
+from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior, FullEncoder, network
 from vae_tutorial.noise import generator, standard_normal
 
 PIXELS, LATENT = 5, 2
@@ -214,6 +214,10 @@ def test_what_cannot_be_estimated_is_named():
         estimate_log_likelihood(model, images(), 10.0, generator(0))
     with pytest.raises(TypeError, match=r"must be a torch.Generator, got None"):
         estimate_log_likelihood(model, images(), 10, None)
+    model.encoder = FullEncoder(PIXELS, 7, LATENT, generator(0)).double()
+    with pytest.raises(TypeError, match=r"must be a DiagonalPosterior, got FullPosterior"):
+        estimate_log_likelihood(model, images(), 10, generator(0))
+    model = small()
     with pytest.raises(TypeError, match=r"x is torch.float32, but .* weights are torch.float64"):
         estimate_log_likelihood(model, images().float(), 10, generator(0))
     with pytest.raises(ValueError, match="binary for a Bernoulli likelihood"):

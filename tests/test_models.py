@@ -402,6 +402,11 @@ def test_weights_come_from_the_generator_alone():
     assert torch.equal(state, torch.get_rng_state())
 
 
+def test_weights_need_a_generator():
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, got None"):
+        network([4, 3], None)
+
+
 def test_an_encoder_may_have_several_hidden_layers():
     one, same, several = (DiagonalEncoder(6, h, 2, generator(0)) for h in (5, [5], (5, 4, 3)))
     for a, b in zip(one.parameters(), same.parameters(), strict=True):

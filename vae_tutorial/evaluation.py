@@ -58,7 +58,7 @@ def exact_log_evidence(model: VAE, x: Tensor, tolerance: float = 1e-4) -> Exact:
     >>> print(f"{exact.log_evidence.item():.3f} nats, off by less than 0.0001:", exact.error < 1e-4)
     17.736 nats, off by less than 0.0001: tensor([True])
     """
-    _require_images(model, x)
+    _require_double(model, x)
     return exact_evidence(lambda z: _table(model, x, z), model.encoder.latent, tolerance)
 
 
@@ -67,7 +67,7 @@ def exact_log_posterior(model: VAE, x: Tensor, rule: Rule) -> Tensor:
 
     Raises ValueError or TypeError on bad input. Book: eq-posterior.
     """
-    _require_images(model, x)
+    _require_double(model, x)
     require.event("the nodes", rule.nodes, model.encoder.latent)
     require.positive("the weights of the rule", rule.weights)
     log_joint = _table(model, x, rule.nodes) + log_prior(rule.nodes)[:, None]  # (n, batch)
@@ -89,7 +89,7 @@ def exact_bound(model: VAE, x: Tensor, posterior: Posterior) -> ExactBound:
 
     Raises ValueError or TypeError on bad input. Book: eq-hermite-bound.
     """
-    _require_images(model, x)
+    _require_double(model, x)
     _require_posterior("posterior", posterior, model, x)
     rules = [product(gauss_hermite(n), model.encoder.latent) for n in (ORDER, ORDER + FINER)]
     coarse, fine = (r.weights @ log_weights(model, x, posterior, r.nodes) for r in rules)
@@ -135,7 +135,7 @@ def best_posterior(model: VAE, x: Tensor, start: Posterior) -> Posterior:
     bound is halved. Raises ValueError or TypeError, or RuntimeError after MOST_STEPS.
     Source: Opper & Archambeau 2009. Book: eq-best-gaussian, eq-climb.
     """
-    _require_images(model, x)
+    _require_double(model, x)
     _require_posterior("start", start, model, x)
     family, rule = type(start), product(gauss_hermite(ORDER), model.encoder.latent)
     # The entries of the covariance that the family can move: the diagonal, or all.
@@ -210,7 +210,7 @@ def _table(model: VAE, x: Tensor, z: Tensor) -> Tensor:
     return torch.cat([score(x, model.decoder(part), part) for part in z.split(BLOCK)])
 
 
-def _require_images(model: VAE, x: Tensor) -> None:
+def _require_double(model: VAE, x: Tensor) -> None:
     """Raise unless x is (batch, pixels), and both it and the model are float64 as the rules are."""
     require.event("x", x)
     if x.ndim != 2:

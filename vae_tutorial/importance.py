@@ -98,7 +98,10 @@ def estimate_log_likelihood(
     require.count("num_samples", num_samples)
     require.generator(generator)
     weigh = weigh or make_weigh(model)
-    mean, log_variance = model.encoder(images)  # (n, latent) each, encoded once
+    posterior = model.encoder(images)  # encoded once
+    if not isinstance(posterior, DiagonalPosterior):
+        raise TypeError(f"q(z|x) must be a DiagonalPosterior, got {type(posterior).__name__}")
+    mean, log_variance = posterior  # (n, latent) each
     chunks = math.ceil(num_samples / DRAWS_AT_ONCE)
     sums = images.new_empty(len(images), chunks, len(Chunk._fields), dtype=torch.float64)
     for row in range(len(images)):

@@ -19,6 +19,8 @@ def network(
 ) -> nn.Sequential:
     """Linear layers of the given widths, an activation between, weights from `generator`.
 
+    Raises TypeError without a generator.
+
     >>> network([64, 128, 4], torch.Generator().manual_seed(0))
     Sequential(
       (0): Linear(in_features=64, out_features=128, bias=True)
@@ -26,6 +28,7 @@ def network(
       (2): Linear(in_features=128, out_features=4, bias=True)
     )
     """
+    require.generator(generator)
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # leaves the global generator alone
