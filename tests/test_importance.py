@@ -186,6 +186,18 @@ def test_single_precision_gives_the_same_to_its_rounding():
     torch.testing.assert_close(coarse.standard_error, fine.standard_error, atol=1e-5, rtol=1e-3)
 
 
+def test_single_precision_still_sees_weights_far_below_the_largest():
+    """Beside 1, float32 loses what is less than 6e-8; its sum would be 1."""
+    model, x = small(pixels=GaussianPixels(FixedVariance(0.01))).float(), images(1).float()
+    noise = torch.tensor([[[0.0, 0.0]], [[1.6, -1.6]]])
+    with torch.no_grad():
+        log_weight = model.log_weight(x, noise).double()  # (2, 1)
+        chunk = make_weigh(model)(x, *model.encoder(x), noise)
+    gap = (log_weight.max() - log_weight.min()).item()
+    assert 20 < gap < 30
+    assert math.log(chunk.total - 1) == pytest.approx(-gap, abs=1e-3)
+
+
 def test_no_more_draws_are_held_than_a_chunk_and_the_given_weigh_is_the_one_that_runs():
     model, seen = small(), []
 
