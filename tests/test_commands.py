@@ -152,7 +152,7 @@ def shown(figure):
 
 def test_samples_are_decoded_draws_of_the_prior():
     z = torch.randn(13, 2, generator=noise.generator(3), dtype=torch.float64).float()
-    seen = commands.prior_means(MODEL, 13, noise.generator(3))
+    seen = MODEL.prior_means(13, noise.generator(3))
     torch.testing.assert_close(seen, MODEL.decoder(z))
 
 
@@ -190,7 +190,7 @@ def test_reconstructions_stand_under_their_images():
     mean, _ = MODEL.encoder.network(images[:10]).chunk(2, -1)
     assert np.allclose(seen[:10], images[:10].reshape(10, 8, 8))
     assert np.allclose(seen[10:20], MODEL.decoder(mean).reshape(10, 8, 8), atol=1e-6)
-    made_up = commands.prior_means(MODEL, 10, noise.generator(3))
+    made_up = MODEL.prior_means(10, noise.generator(3))
     assert np.allclose(seen[20:], made_up.reshape(10, 8, 8))
 
 

@@ -229,7 +229,7 @@ def ten_digits():
     model, x = pretrained.two_latents(), load_digits(torch.float64).test[:10]
 
     def log_likelihood(z):
-        return model.pixels.log_likelihood_table(x, model.decoder(z), z)
+        return model.likelihood.log_density_table(x, model.decoder(z), z)
 
     axis = np.linspace(-7, 7, 701)
     nodes = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)  # (701², 2)

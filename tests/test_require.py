@@ -53,6 +53,13 @@ def test_counts_are_whole_and_positive():
             require.count("epochs", bad)
 
 
+def test_a_generator_is_asked_for():
+    require.generator(torch.Generator())
+    for bad in (None, 0):
+        with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, got (None|0)"):
+            require.generator(bad)
+
+
 def test_a_matrix_has_two_axes_and_its_height():
     require.matrix("weight", torch.ones(2, 3), 2)
     for bad in (torch.ones(2), torch.ones(3, 2)):

@@ -64,7 +64,7 @@ def test_a_given_variance_is_the_one_in_the_likelihood():
     z = torch.zeros(1, 3, 2)
     mean = model.decoder(z)
     expected = torch.distributions.Normal(mean, 0.5).log_prob(x).sum(-1)
-    seen = model.pixels.log_likelihood(x, mean, z)
+    seen = model.likelihood.log_density(x, mean, z)
     torch.testing.assert_close(seen, expected)
 
 

@@ -109,11 +109,11 @@ class GaussianPixels(nn.Module):
         super().__init__()
         self.variance = variance
 
-    def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of x (..., pixels) under f(z) = `decoded`: (...), in nats an image."""
         return log_normal(x, decoded, self.variance(z))  # (...)
 
-    def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all images x (batch, pixels) under each of n latents: (n, batch), nats."""
         require.event("x", x, decoded.shape[-1])
         log_variance = self.variance(z)  # broadcasts to (n, pixels)
@@ -136,11 +136,11 @@ class GaussianPixels(nn.Module):
 class BernoulliPixels(nn.Module):
     """p(x|z) of independent binary pixels; the decoder gives logits. Book: eq-bernoulli."""
 
-    def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of binary x (..., pixels) under logits `decoded`: (...), in nats an image."""
         return bernoulli_log_likelihood(x, decoded)  # (...)
 
-    def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all binary x (batch, pixels) under each of n latents: (n, batch), nats."""
         _require_binary(x)
         require.event("decoded", decoded, x.shape[-1])

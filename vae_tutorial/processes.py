@@ -19,7 +19,11 @@ class Processes(NamedTuple):
     launcher: int | None = None  # the process that started them, where it can start them again
 
     def rows(self, batch_size: int) -> slice:
-        """This process's rows of a batch; ValueError unless all processes get equally many."""
+        """This process's rows of a batch; ValueError unless all processes get equally many.
+
+        >>> Processes(rank=1, count=4).rows(100)
+        slice(25, 50, None)
+        """
         if batch_size % self.count:
             needed = f"a multiple of the number of processes, {self.count}"
             raise ValueError(f"batch_size must be {needed}, got {batch_size}")

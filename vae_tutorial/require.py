@@ -67,6 +67,13 @@ def count(name: str, value: int) -> None:
         raise ValueError(f"{name} must be at least 1, got {value}")
 
 
+def generator(value: torch.Generator) -> None:
+    """Raise TypeError unless `value` is a torch.Generator: None would draw without a seed."""
+    if not isinstance(value, torch.Generator):
+        seen = f"got {value!r}: make one with noise.generator(seed)"
+        raise TypeError(f"generator must be a torch.Generator, {seen}")
+
+
 def matrix(name: str, value: Tensor, height: int) -> None:
     """Raise ValueError unless `value` is finite with two axes, the first of them `height` long."""
     finite(name, value)

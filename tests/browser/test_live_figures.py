@@ -45,7 +45,7 @@ def test_keys_alone_move_z_and_what_it_means_is_announced(opened):
 def test_a_draw_adds_the_models_noise_which_stays_while_z_moves(opened):
     page = opened()
     page.get_by_role("radio", name="a draw from").check()
-    scale = (two_latents().pixels.variance.log_variance / 2).exp()
+    scale = (two_latents().likelihood.variance.log_variance / 2).exp()
     noise = values(page, "noise")
     page.get_by_label("z₁").press("ArrowLeft")
     assert torch.equal(values(page, "noise"), noise)

@@ -133,7 +133,7 @@ def evaluate(options: argparse.Namespace) -> int:
         "elbo": bound.elbo.double().mean().item(),
         "log_likelihood": value.mean().item(),
         "standard_error": value.std().item() / math.sqrt(count) if count > 1 else None,
-        "importance_error": error.square().sum().sqrt().item() / count,
+        "importance_error": error.square().sum().sqrt().item() / count if samples > 1 else None,
         "importance_samples": samples,
         "images": count,
         "active_units": int((means.var(0) > ACTIVE).sum()) if count > 1 else None,
@@ -169,7 +169,7 @@ def sample(options: argparse.Namespace) -> int:
     numbers = options.count * (12 * config.settings.latent + 8 * config.pixels)
     dots = options.count * (CELL + GAP) ** 2
     memory.require(numbers + dots, f"--count {options.count}")
-    images = prior_means(model, options.count, noise.generator(options.seed))
+    images = model.prior_means(options.count, noise.generator(options.seed))
     save_mosaic(mosaic(images, config.height, config.width), options.output)
     say(f"{options.count} images from the prior are in {options.output}")
     return 0
@@ -185,19 +185,11 @@ def download(options: argparse.Namespace) -> int:
 
 
 @torch.no_grad()
-def prior_means(model: VAE, count: int, generator: torch.Generator) -> Tensor:
-    """The mean images at `count` draws z ~ N(0, I): (count, pixels)."""
-    like = next(model.parameters())
-    z = noise.standard_normal((count, model.encoder.latent), generator, like=like)
-    return model.decode(z)  # (count, pixels)
-
-
-@torch.no_grad()
 def reconstructions(model: VAE, images: Tensor, seed: int, shape: tuple[int, int]) -> Figure:
     """Ten held-out images, their reconstructions, and ten mean images at draws from the prior."""
     first = images[:COLUMNS]
-    made_up = prior_means(model, COLUMNS, noise.generator(seed))
-    rows = {"held out": first, "copied": model.reconstruct(first), "made up": made_up}
+    made_up = model.prior_means(COLUMNS, noise.generator(seed))
+    rows = [("held out", first), ("copied", model.reconstruct(first)), ("made up", made_up)]
     return image_rows(rows, shape)
 
 

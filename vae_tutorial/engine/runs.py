@@ -43,13 +43,12 @@ from vae_tutorial.engine.settings import Settings, build, prepare, require_memor
 from vae_tutorial.importance import negative_importance_bound
 from vae_tutorial.models import VAE
 from vae_tutorial.processes import ALONE, Processes
-from vae_tutorial.scaling import batches
+from vae_tutorial.scaling import batches, make_shared_step
 from vae_tutorial.training import (
     State,
     Step,
     average_bound,
     initial_state,
-    make_step,
     negative_elbo,
     run_epoch,
 )
@@ -164,8 +163,7 @@ def open_run(
     require_memory(settings, config.pixels)
     model = first_model(config, folder).to(device)
     train_images, held_out = (part.to(device) for part in prepare(settings, images))
-    # The step averages over processes; it is the one place where training meets them.
-    step = engine(make_step(model, OBJECTIVES[settings.objective], processes))
+    step = engine(make_shared_step(model, OBJECTIVES[settings.objective], processes))
     writes, generator = processes.rank == 0, noise.generator(settings.seed)
     with held(folder, report) if writes else nullcontext():
         if writes:
