@@ -18,6 +18,7 @@ RING_DIVISOR = 10.0  # ring(z) lies at radius 1 + ‖z‖ / 10
 Map = Callable[[Tensor], Tensor]
 
 
+@require.fields(places="n", masses="n: positive")
 class Atoms(NamedTuple):
     """A law on finitely many numbers: places (n,), ascending, with masses (n,) that sum to one."""
 
@@ -40,6 +41,7 @@ def collect(places: Tensor, masses: Tensor) -> Atoms:
     return Atoms(distinct, torch.zeros_like(distinct).index_add(0, index, masses))
 
 
+@require.shapes(law="fields")
 def push_forward(law: Atoms, function: Map) -> Atoms:
     """The law of function(X): each value gets the mass of its preimage.
 
@@ -52,7 +54,7 @@ def push_forward(law: Atoms, function: Map) -> Atoms:
     return collect(function(law.places), law.masses)
 
 
-@require.shapes(level="...: fraction")
+@require.shapes(law="fields", level="...: fraction")
 def quantile(law: Atoms, level: Tensor) -> Tensor:
     """The least place where the distribution function reaches `level`, in [0, 1]: (...) to (...).
 
@@ -118,6 +120,7 @@ def ring_radius_cdf(radius: Tensor) -> Tensor:
     return -torch.expm1(-length.square() / 2)
 
 
+@require.shapes(law="fields")
 def kolmogorov_distance(law: Atoms, cdf: Map) -> Tensor:
     """The largest gap between the law's distribution function and a continuous one: a scalar.
 
