@@ -414,7 +414,7 @@ def test_a_log_density_must_give_one_value_a_node():
 def test_bad_data_and_decoders_are_named():
     with pytest.raises(ValueError, match="must be finite"):
         log_evidence(gaussian_decoder(curve, double(math.nan, 0.0), 0.1), LEFT)
-    with pytest.raises(ValueError, match=r"3, got shape \(641, 2\)"):
+    with pytest.raises(ValueError, match=r"d = 3 as in x, got shape \(641, 2\)"):
         log_evidence(gaussian_decoder(curve, double(0.8, 0.0, 0.1), 0.1), LEFT)
     with pytest.raises(TypeError, match="floating point"):
         gaussian_decoder(curve, torch.tensor([1, 0]), 0.1)
@@ -424,21 +424,27 @@ def test_bad_linear_arguments_are_named():
     model, x = linear_model(4, 2)
     mean, cholesky = double(0.0, 0.0), torch.eye(2, dtype=torch.float64)
     for width in (1, 3):
-        with pytest.raises(ValueError, match=rf"4, got shape \(7, {width}\)"):
+        with pytest.raises(
+            ValueError, match=rf"D = 4 as in model.offset, got shape \(7, {width}\)"
+        ):
             linear_posterior(model, x[:, :width])
-        with pytest.raises(ValueError, match=rf"{width}, got shape \(4,\)"):
+        with pytest.raises(ValueError, match=rf"x must be .* D = 4 .*, got shape \(7, {width}\)"):
             linear_evidence(model, x[:, :width])
     for function in (linear_evidence, linear_posterior):
         with pytest.raises(ValueError, match=r"variance must be positive, .* is -0\.5"):
             function(model._replace(variance=double(-0.5)[0]), x)
         for weight in (model.weight[0], model.weight[:3]):
-            with pytest.raises(ValueError, match="weight must have 4 rows, got shape"):
+            with pytest.raises(
+                ValueError, match=r"weight must be .* D = 4 as in model.offset, got shape"
+            ):
                 function(model._replace(weight=weight), x)
     with pytest.raises(ValueError, match="lower triangular"):
         decompose_linear(model, x, mean, cholesky + double([0.0, 1.0], [0.0, 0.0]))
-    with pytest.raises(ValueError, match=r"cholesky must be 2 by 2, got shape \(1, 1\)"):
+    with pytest.raises(ValueError, match=r"cholesky must be .* d = 2 as in .*, got shape \(1, 1\)"):
         decompose_linear(model, x, mean, torch.eye(1, dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"3, got shape \(7, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"mean must be .* d = 2 as in model.weight, got shape \(3,\)"
+    ):
         decompose_linear(model, x, double(0.0, 0.0, 0.0), torch.eye(3, dtype=torch.float64))
     with pytest.raises(TypeError, match="floating point"):
         linear_posterior(model, torch.ones(7, 4, dtype=torch.int64))

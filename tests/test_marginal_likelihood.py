@@ -118,7 +118,7 @@ def test_the_stated_error_is_the_spread_and_follows_the_variance(repeated):
 
 @pytest.mark.parametrize("shape", [(), (3,), (1, 3), (2, 3, 4)])
 def test_a_table_of_draws_is_needed(shape):
-    with pytest.raises(ValueError, match=r"must be \(n, batch\) with two draws or more, got"):
+    with pytest.raises(ValueError, match=r"must be \(n, batch\) with n at least 2, got"):
         prior_monte_carlo(torch.zeros(shape))
 
 

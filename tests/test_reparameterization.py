@@ -390,14 +390,17 @@ def test_no_edge_leads_into_an_unrecorded_draw():
     [
         (
             lambda: draw_diagonal(MEAN, LOG_VARIANCE, tensor(1.0, 2.0)),
-            "last axis of noise must be 3",
+            "noise must be .* d = 3 as in mean",
         ),
-        (lambda: draw_diagonal(MEAN, tensor(1.0), MEAN), "last axis of log_variance must be 3"),
+        (
+            lambda: draw_diagonal(MEAN, tensor(1.0), MEAN),
+            "log_variance must be .* d = 3 as in mean",
+        ),
         (lambda: draw_diagonal(MEAN * math.nan, MEAN, MEAN), "mean must be finite"),
-        (lambda: draw_full(MEAN, torch.eye(2).double(), MEAN), "root must be 3 by 3"),
+        (lambda: draw_full(MEAN, torch.eye(2).double(), MEAN), "root must be .* d = 3 as in mean"),
         (
             lambda: draw_full(MEAN, torch.eye(3).double(), tensor(1.0)),
-            "last axis of noise must be 3",
+            "noise must be .* d = 3 as in mean",
         ),
         (lambda: draw_full(tensor(math.inf), torch.eye(1).double(), tensor(1.0)), "mean must be"),
         (lambda: symmetric_root(tensor([1.0, 2.0], [0.0, 1.0])), "must be symmetric"),
@@ -410,15 +413,15 @@ def test_no_edge_leads_into_an_unrecorded_draw():
         ),
         (
             lambda: score_function_gradients(tensor(1.0, 2.0), MEAN, MEAN[None]),
-            r"got \(2,\) for noise \(1, 3\)",
+            r"noise must be \(K, d\) with K = 2 as in values .*, got shape \(1, 3\)",
         ),
         (lambda: score_function_gradients(tensor(math.nan), MEAN, MEAN[None]), "values must be"),
         (lambda: score_function_gradients(tensor(1.0), MEAN, MEAN[None] * math.inf), "noise must"),
         (
             lambda: score_function_gradients(tensor(1.0), MEAN[:2], MEAN[None]),
-            "last axis of log_variance must be 3",
+            "noise must be .* d = 2 as in log_variance",
         ),
-        (lambda: leave_one_out(tensor(1.0)), "at least 2 draws, got 1"),
+        (lambda: leave_one_out(tensor(1.0)), r"K at least 2, got shape \(1,\)"),
         (lambda: leave_one_out(tensor(1.0, math.nan)), "values must be finite"),
         (lambda: gradient_graph({"z": tensor(1.0)}), "z requires no gradient"),
     ],
