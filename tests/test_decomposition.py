@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from torch import distributions
 
 from vae_tutorial.decomposition import (
@@ -342,6 +342,10 @@ def test_linear_and_quadrature_agree_with_one_latent():
     torch.testing.assert_close(torch.stack(closed), torch.stack(summed), atol=1e-9, rtol=0)
 
 
+def normal_entries(count):
+    return standard_normal((count,), generator(8)).numpy()
+
+
 @pytest.mark.equation("eq-ignoring")
 @pytest.mark.parametrize(("data_width", "latent_width"), [(4, 2), (2, 5)])
 def test_the_best_q_that_ignores_x_loses_half_the_signal_to_noise(data_width, latent_width):
@@ -359,9 +363,32 @@ def test_the_best_q_that_ignores_x_loses_half_the_signal_to_noise(data_width, la
     best = average_gap(0 * unit[0], cholesky)
     expected = float(model.weight.square().sum() / model.variance / 2)
     assert best == pytest.approx(expected, rel=1e-10)
-    for mean, factor in ((0 * unit[0] + 0.1, cholesky), (0 * unit[0], 1.1 * cholesky)):
-        assert average_gap(mean, factor) > best + 1e-4
-    assert average_gap(0 * unit[0], 0.9 * cholesky) > best + 1e-4
+    lower = torch.tril_indices(latent_width, latent_width)
+
+    def unpacked(entries):  # any mean, and any triangle with a positive diagonal
+        factor = torch.zeros_like(unit)
+        factor = factor.index_put((lower[0], lower[1]), entries[latent_width:])
+        return entries[:latent_width], factor.tril(-1) + factor.diagonal().exp().diag_embed()
+
+    def gap(entries):  # the KL of two Gaussians, averaged over the points, and its slope
+        entries = torch.as_tensor(entries).requires_grad_()
+        mean, factor = unpacked(entries)
+        precise = torch.linalg.cholesky(precision)
+        posteriors = (points - model.offset) @ model.weight / model.variance @ precision.inverse()
+        trace = (precise.mT @ factor).square().sum()
+        away = ((posteriors - mean) @ precise).square().sum(-1).mean()
+        logs = 2 * factor.diagonal().log().sum() + 2 * precise.diagonal().log().sum()
+        value = 0.5 * (trace + away - latent_width - logs)
+        (slope,) = torch.autograd.grad(value, entries)
+        return value.item(), slope.numpy()
+
+    start = normal_entries(latent_width + len(lower[0]))
+    found = optimize.minimize(gap, start, jac=True, method="BFGS", options={"gtol": 1e-9})
+    assert found.fun == pytest.approx(expected, abs=1e-8)  # none of them does better
+    assert found.x[:latent_width] == pytest.approx(0, abs=1e-5)
+    elsewhere = average_gap(*unpacked(torch.as_tensor(start)))
+    assert gap(start)[0] == pytest.approx(elsewhere, rel=1e-10)
+    assert elsewhere > expected + 0.1
 
 
 def test_the_linear_posterior_leaves_no_gap():

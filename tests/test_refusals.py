@@ -137,8 +137,8 @@ def test_shapes_that_do_not_fit_each_other(call, message):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: GaussianPixels(FixedVariance(1.0)).log_likelihood_table(IMAGES[0], IMAGES, TWO),
-        lambda: BernoulliPixels().log_likelihood_table(IMAGES[0], IMAGES, TWO),
+        lambda: GaussianPixels(FixedVariance(1.0)).log_density_table(IMAGES[0], IMAGES, TWO),
+        lambda: BernoulliPixels().log_density_table(IMAGES[0], IMAGES, TWO),
         lambda: spectrum(IMAGES[0]),
     ],
 )

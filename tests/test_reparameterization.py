@@ -258,8 +258,26 @@ def test_the_variances_follow_the_laws_derived_by_hand(width):
         assert worst_error((seen.mean - 2).square().mean(-1, keepdim=True), law) < 4.5
 
 
+def test_the_root_moves_no_mean_of_a_gradient_but_moves_its_variance():
+    """f = z₁ z₂ with covariance [[1, ρ], [ρ, 2]]: dE[f]/dρ is 1, by product nodes of numpy."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(6)  # exact: the estimates are quadratic
+    noise = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2)
+    weights, noise = np.outer(weights, weights).ravel() / (2 * np.pi), torch.from_numpy(noise)
+    spreads = []
+    for root in (torch.linalg.cholesky, symmetric_root):
+
+        def values(rho, root=root):
+            covariance = torch.stack([1 + 0 * rho, rho, rho, 2 + 0 * rho]).reshape(2, 2)
+            return draw_full(torch.zeros(2).double(), root(covariance), noise).prod(-1)  # (n,)
+
+        slopes = torch.autograd.functional.jacobian(values, tensor(1.1)).numpy()
+        assert weights @ slopes == pytest.approx(1, abs=1e-9)
+        spreads.append(weights @ (slopes - 1) ** 2)
+    assert spreads[0] > 2 * spreads[1]
+
+
 @pytest.mark.equation("eq-step-gradient")
-def test_at_a_jump_only_the_score_function_is_right():
+def test_at_a_jump_the_score_function_is_right_and_the_pathwise_gradient_is_not():
     noise, exact = standard_normal((100_000, 1), generator(8)), stats.norm.pdf(0.3)
     path, score, centred = all_estimates(
         lambda z: (z.sign()[:, 0] + 1) / 2, tensor(0.3), tensor(0.0), noise

@@ -57,6 +57,13 @@ def test_counts_are_whole_and_positive():
             require.count("epochs", bad)
 
 
+def test_a_generator_is_asked_for():
+    require.generator(torch.Generator())
+    for bad in (None, 0):
+        with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, got (None|0)"):
+            require.generator(bad)
+
+
 def test_a_covariance_equals_its_transpose():
     require.symmetric("covariance", torch.tensor([[2.0, 0.5], [0.5, 1.0]]))
     with pytest.raises(ValueError, match=r"covariance must be symmetric, .* differ by 0\.5"):

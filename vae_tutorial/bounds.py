@@ -79,9 +79,10 @@ def exact_importance_weighted_bound(
     log_t = torch.arange(low, high, STEP, dtype=torch.float64, device=relative.device)
     log_t = log_t[:, None]  # (steps, 1)
     blocks = [
-        (-(rows + relative).exp()).exp() @ log_probability.exp() for rows in log_t.split(ROWS)
+        -(-(rows + relative).exp()).expm1() @ log_probability.exp() for rows in log_t.split(ROWS)
     ]
-    transform = torch.cat(blocks)  # (steps,)
+    missing = torch.cat(blocks)  # (steps,), 1 − φ(t), whose digits count where K is large
+    log_transform = (-missing.clamp(max=1)).log1p()[:, None]  # (steps, 1)
     count = log_probability.new_tensor(list(num_samples))  # (m,)
-    integrand = (-count * log_t.exp()).exp() - transform[:, None] ** count  # (steps, m)
+    integrand = (-count * log_t.exp()).exp() - (count * log_transform).exp()  # (steps, m)
     return log_mean + STEP * integrand.sum(0)  # (m,)

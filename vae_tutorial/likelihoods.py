@@ -113,7 +113,7 @@ class GaussianPixels(nn.Module):
     """p(x|z) = N(x; f(z), Λ(z)) with a diagonal Λ; the decoder gives f(z). Book: vae7.
 
     >>> likelihood = GaussianPixels(FixedVariance(1.0))
-    >>> print(f"{likelihood.log_likelihood(torch.zeros(2), torch.zeros(2), torch.zeros(1)):.4f}")
+    >>> print(f"{likelihood.log_density(torch.zeros(2), torch.zeros(2), torch.zeros(1)):.4f}")
     -1.8379
     """
 
@@ -121,12 +121,12 @@ class GaussianPixels(nn.Module):
         super().__init__()
         self.variance = variance
 
-    def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of x (..., pixels) under f(z) = `decoded`: (...), in nats an image."""
         return log_normal(x, decoded, self.variance(z))  # (...)
 
     @require.shapes(decoded="n pixels", x="batch pixels")
-    def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all images x (batch, pixels) under each of n latents: (n, batch), nats."""
         log_variance = self.variance(z)  # broadcasts to (n, pixels)
         precision = (-log_variance).exp()
@@ -148,12 +148,12 @@ class GaussianPixels(nn.Module):
 class BernoulliPixels(nn.Module):
     """p(x|z) of independent binary pixels; the decoder gives logits. Book: eq-bernoulli."""
 
-    def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of binary x (..., pixels) under logits `decoded`: (...), in nats an image."""
         return bernoulli_log_likelihood(x, decoded)  # (...)
 
     @require.shapes(decoded="n pixels", x="batch pixels: binary")
-    def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all binary x (batch, pixels) under each of n latents: (n, batch), nats."""
         return decoded @ x.mT - softplus_sum(decoded).unsqueeze(-1)  # (n, batch)
 

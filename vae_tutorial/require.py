@@ -182,6 +182,13 @@ def number(name: str, value: float, above: float = -math.inf) -> None:
         raise ValueError(f"{name} must be positive, got {value:g}")
 
 
+def generator(value: torch.Generator) -> None:
+    """Raise TypeError unless `value` is a torch.Generator: None would draw without a seed."""
+    if not isinstance(value, torch.Generator):
+        advice = "make one with noise.generator(seed)"
+        raise TypeError(f"generator must be a torch.Generator, got {value!r}: {advice}")
+
+
 CONDITIONS: dict[str, Callable[[str, Tensor], None]] = {
     "": finite,
     "positive": positive,

@@ -153,7 +153,7 @@ def least_bridge(share: Tensor, gap: float, slope: Tensor) -> Tensor:
     """The least mass inside a gap when `share` of N(0, I) is mapped to one side of it.
 
     For every map into the line of at most the given slope, from any dimension: (...) to (...).
-    Source: Borell 1975. Book: eq-bridge.
+    Source: Sudakov & Tsirel'son 1974, Borell 1975. Book: eq-bridge.
 
     >>> print(f"{least_bridge(torch.tensor(0.5), 2.0, torch.tensor(2.0)):.4f}")
     0.3413
