@@ -259,7 +259,7 @@ def test_average_bound_is_that_of_torch_distributions_and_needs_no_gradient():
         mean, log_variance = model.encoder.network(TRAIN).chunk(2, -1)  # (40, 2) each
         q = Normal(mean, log_variance.exp().sqrt())
         decoded = model.decoder(q.mean + q.stddev * standard_normal((6, 40, 2), generator(8)))
-        deviation = model.pixels.variance.log_variance.exp().sqrt()
+        deviation = model.likelihood.variance.log_variance.exp().sqrt()
         score = Normal(decoded, deviation).log_prob(TRAIN).sum(-1).mean(0)  # (40,)
     rate = kl_divergence(q, Normal(torch.zeros_like(mean), torch.ones_like(mean))).sum(-1)
     torch.testing.assert_close(seen.log_likelihood, score)

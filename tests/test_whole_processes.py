@@ -199,20 +199,3 @@ def test_an_interrupt_ends_training_after_its_epoch(tmp_path):
     assert "stopping after this epoch; once more to stop at once and lose it" in seen
     assert "Traceback" not in seen
     assert not (tmp_path / "run" / ".lock").exists()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="PyTorch brings GNU's OpenMP on Linux alone")
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, "1000"),
-        ({"GOMP_SPINCOUNT": "7"}, "7"),
-        ({"OMP_WAIT_POLICY": "passive"}, "0"),
-        ({"OMP_WAIT_POLICY": "active"}, "30000000000"),
-    ],
-)
-def test_threads_soon_wait_asleep_unless_the_reader_says_otherwise(given, expected):
-    """What GNU's OpenMP itself says that it was told, when it was loaded."""
-    shown = call(["--help"], environment=given | {"OMP_DISPLAY_ENV": "verbose"})
-    assert shown.returncode == 0
-    assert set(re.findall(r"GOMP_SPINCOUNT = '(\d+)'", shown.stderr)) == {expected}
