@@ -10,7 +10,13 @@ from scipy.stats import norm
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
-from vae_tutorial.annealing import TARGET, AnnealingPath, anneal, bracket, tune_step_sizes
+from vae_tutorial.annealing import (
+    TARGET,
+    AnnealingPath,
+    anneal,
+    bracket,
+    tune_step_sizes,
+)
 from vae_tutorial.noise import generator, standard_normal
 
 

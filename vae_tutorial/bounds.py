@@ -81,7 +81,7 @@ def exact_importance_weighted_bound(
     blocks = [
         -(-(rows + relative).exp()).expm1() @ log_probability.exp() for rows in log_t.split(ROWS)
     ]
-    missing = torch.cat(blocks)  # (steps,), 1 − φ(t), exact where K is large and only small t count
+    missing = torch.cat(blocks)  # (steps,), 1 − φ(t), whose digits count where K is large
     log_transform = (-missing.clamp(max=1)).log1p()[:, None]  # (steps, 1)
     count = log_probability.new_tensor(list(num_samples))  # (m,)
     integrand = (-count * log_t.exp()).exp() - (count * log_transform).exp()  # (steps, m)

@@ -135,13 +135,6 @@ def between(name: str, value: Tensor, low: float, high: float) -> None:
         raise ValueError(f"{name} must lie in [{low:g}, {high:g}], but its entries span {span}")
 
 
-def generator(value: torch.Generator) -> None:
-    """Raise TypeError unless `value` is a torch.Generator: None would draw without a seed."""
-    if not isinstance(value, torch.Generator):
-        seen = f"got {value!r}: make one with noise.generator(seed)"
-        raise TypeError(f"generator must be a torch.Generator, {seen}")
-
-
 def binary(name: str, value: Tensor) -> None:
     """Raise ValueError unless every entry of `value` is 0 or 1."""
     between(name, value, 0, 1)
@@ -187,6 +180,13 @@ def number(name: str, value: float, above: float = -math.inf) -> None:
         raise ValueError(f"{name} must be finite, got {value}")
     if value <= above:
         raise ValueError(f"{name} must be positive, got {value:g}")
+
+
+def generator(value: torch.Generator) -> None:
+    """Raise TypeError unless `value` is a torch.Generator: None would draw without a seed."""
+    if not isinstance(value, torch.Generator):
+        advice = "make one with noise.generator(seed)"
+        raise TypeError(f"generator must be a torch.Generator, got {value!r}: {advice}")
 
 
 CONDITIONS: dict[str, Callable[[str, Tensor], None]] = {
