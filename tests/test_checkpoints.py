@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import random
+import stat
 from pathlib import Path
 
 import pytest
@@ -231,7 +232,8 @@ def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypat
     sync, move = os.fsync, Path.replace
 
     def watched_sync(number):
-        order.append(("sync", os.fstat(number).st_size, path.exists()))
+        folder = stat.S_ISDIR(os.fstat(number).st_mode)
+        order.append(("sync", "folder" if folder else os.fstat(number).st_size, path.exists()))
         sync(number)
 
     def watched_move(source, target):
@@ -241,7 +243,7 @@ def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypat
     monkeypatch.setattr(os, "fsync", watched_sync)
     monkeypatch.setattr(Path, "replace", watched_move)
     checkpoints.write_whole(path, b"content")
-    assert order == [("sync", 7, False), ("move", True)]
+    assert order == [("sync", 7, False), ("move", True), ("sync", "folder", True)]
 
 
 def test_a_missing_folder_is_an_error_of_the_system(tmp_path):

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,28 +15,11 @@ from torch import Tensor, nn
 
 from vae_tutorial import require
 from vae_tutorial.adam import Moments
+from vae_tutorial.files import write_whole
 from vae_tutorial.training import State
 
 FORMAT = "vae_tutorial checkpoint 1"
 DIGEST = hashlib.sha256().digest_size  # bytes at the end of a checkpoint, over all before them
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` under a temporary name, see it on the disk, then move it to `path`.
-
-    Whatever stops the writing, `path` holds its old content or the new, never a part. Raises
-    OSError, with the temporary file removed, where the folder or the disk refuses.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def remove_leftovers(folder: Path, names: Iterable[str]) -> None:
