@@ -268,6 +268,8 @@ def test_a_header_is_not_believed_beyond_the_end_of_the_file(tmp_path, shape):
         " 1\n  2\n 3",
         "{[]: 1}",
         "{'descr': ('|u1', -1), 'fortran_order': False, 'shape': (4, 4)}",
+        "{'descr': (), 'fortran_order': False, 'shape': (4, 4)}",
+        CLAIM.format("(True, 1)"),
         CLAIM.format("(-1, 4, 4)"),
         CLAIM.format("(-4, -4)"),
         CLAIM.format(f"(0, {'1, ' * 70})"),

@@ -239,9 +239,42 @@ def test_the_workflow_runs_the_readme_s_two_commands_with_least_permissions():
         assert command in commands
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
-    actions = re.findall(r"uses: (\S+)", text)
+    actions = re.findall(r"uses: (.*)", text)
     assert actions
-    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in actions)
+    pinned = r"actions/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+"
+    assert [action for action in actions if not re.fullmatch(pinned, action)] == []
+    checkout = workflow["jobs"]["check"]["steps"][0]
+    assert checkout["uses"].startswith("actions/checkout@")
+    assert checkout["with"] == {"persist-credentials": False}
+
+
+def pins(name: str) -> dict[str, str]:
+    """Each package of a file of pins, its name in pip's one spelling, with its version."""
+    lines = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in lines}
+
+
+def test_every_pin_is_hashed_but_that_of_torch():
+    asked, constrained, hashed = map(pins, ("requirements.txt", "constraints.txt", "hashes.txt"))
+    assert constrained.keys() >= asked.keys() - {"torch"}
+    assert {name: constrained.get(name, asked[name]) for name in asked} == asked
+    assert {name: hashed.get(name) for name in constrained} == constrained, "run `make hashes`"
+    assert "torch" not in hashed
+    text = (ROOT / "hashes.txt").read_text("utf-8")
+    for entry in re.split(r"\n(?=\S)", text.rstrip())[2:]:
+        assert re.fullmatch(r"\S+==.*( \\\n    --hash=sha256:[0-9a-f]{64})+", entry), entry
+    assert "://" not in text
+
+
+def test_what_is_not_hashed_is_installed_after_what_is():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    first = "pip install --require-hashes "
+    second = "pip install --no-build-isolation "  # or setuptools would come unhashed
+    for text in (makefile, readme):
+        assert 0 < text.index(first) < text.index(second)
+    dependencies = [re.match(r"[\w-]+", line).group() for line in PROJECT["dependencies"]]
+    assert {*dependencies, "setuptools"} <= pins("requirements.txt").keys()
 
 
 def test_the_dev_container_builds_the_book_with_the_oldest_python_that_it_supports():
