@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 HTML := _build/html/index.html
+SCRIPT_TOOLS := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights map style lint other-processor benchmark constraints hashes clean
+.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights map style lint lint-python lint-scripts other-processor benchmark constraints hashes clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -40,7 +41,7 @@ test: $(INSTALLED)  ## run the unit tests, and every notebook against its stored
 test-browser: book  ## every built page in Chromium: mathematics, links, accessibility, printing
 	$(BIN)/python -m pytest tests/browser --numprocesses 2
 
-test-slow: $(INSTALLED)  ## the tests that kill processes and start them again
+test-slow: book  ## tests that take minutes: processes killed and started again, training from five seeds, faults planted in the built book (needs Chromium)
 	$(BIN)/python -m pytest -m slow tests
 
 notebooks: $(INSTALLED)  ## execute all chapters in place; a second run changes no file
@@ -59,10 +60,21 @@ map: $(INSTALLED)  ## write the tables and the contract on imports that follow f
 style: $(INSTALLED)  ## how long the cells, the paragraphs and the functions are; a report, not a test
 	$(BIN)/python tools/style.py
 
-lint: $(INSTALLED)  ## ruff (code and notebooks) and the layers contract
+lint: lint-python lint-scripts  ## ruff (code and notebooks), the layers contract, style and types of the live figures (needs node)
+
+lint-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+$(SCRIPT_TOOLS): package.json package-lock.json .npmrc
+	@command -v npm > /dev/null || { echo "The scripts of the live figures were not checked: that needs node and npm, and there is no npm here." >&2; exit 1; }
+	npm ci --no-audit --no-fund
+	@touch $@
+
+lint-scripts: $(SCRIPT_TOOLS)
+	npx --no-install biome check --error-on-warnings
+	npx --no-install tsc --project .
 
 other-processor: $(INSTALLED)  ## the notebooks again, on the oldest instruction set
 	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest --numprocesses auto --dist loadfile book

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -34,6 +36,19 @@ def busy_cores(seconds: float = 1.0) -> float:
     time.sleep(seconds)
     busy, total = (after - b for after, b in zip(_jiffies(), before, strict=True))
     return (os.cpu_count() or 1) * busy / total
+
+
+@contextmanager
+def loaded(processes: int) -> Iterator[None]:
+    """While this lasts, `processes` others compute without a pause: a busy machine."""
+    command = [sys.executable, "-c", "while True: pass"]
+    others = [subprocess.Popen(command) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 def _jiffies() -> tuple[int, int] | None:

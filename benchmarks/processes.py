@@ -1,17 +1,20 @@
 """Contenders as processes that wait for their turn: started together, timed one at a time."""
 
 import json
+import os
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """A line of the table: what runs, and how many samples it decodes at once."""
+    """A line of the table: what runs, how many samples it decodes at once, in what environment."""
 
     script: str
     chunk: int = 0
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 CONTENDERS = {
@@ -50,11 +53,12 @@ def chosen(job: str, only: str | None) -> dict[str, Entry]:
 class Process:
     """One contender. Raises RuntimeError, with the last lines it wrote, if it ends early."""
 
-    def __init__(self, name: str, command: list, errors: Path):
+    def __init__(self, name: str, command: list, errors: Path, variables: Mapping[str, str]):
         self.name, self.errors = name, errors
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with errors.open("w") as file:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True
+                command, stderr=file, env=os.environ | variables, **pipes
             )
 
     def read(self) -> dict:

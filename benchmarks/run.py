@@ -14,6 +14,9 @@ own noise, anew each round.
 Ideas: the training job by a loop that changes one habit at a time, from PyTorch's example to
 the engine of the book.
 
+Waiting: the training job by the engine, whose threads wait for each other in four ways; with
+--load, beside processes that compute, as on a machine that others use.
+
 Every contender is a process of its own. All are started, each runs a first round
 by itself, compilation included; then they take turns, one at a time, in an order
 that rotates. Figures are medians over the rounds. Compare ratios from one run:
@@ -33,6 +36,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,10 +44,16 @@ import machine
 import table
 from images import save_images
 from job import BATCH, initial_weights
-from processes import CONTENDERS, Entry, Process, chosen, interleave
+from processes import CONTENDERS, Entry, Process, Timing, chosen, interleave
+from vae_tutorial.engine.checkpoints import write_whole
 from vae_tutorial.engine.provenance import provenance
 
 SAMPLES, QUICK_SAMPLES = 5000, 1000  # an image
+SCRIPT_JOBS = {  # what a contender's script is asked for; an idea by its name
+    "training": "training",
+    "evaluation": "evaluation",
+    "waiting": "training",
+}
 EPOCHS_BEFORE = 3  # of training, before an evaluation
 NOISE = 0.05  # of a core, kept busy by others: above it the machine is not quiet
 HERE = Path(__file__).resolve().parent
@@ -61,6 +71,7 @@ def parse() -> argparse.Namespace:
     option("job", choices=CONTENDERS, help="which job")
     option("--rounds", type=int, default=5, help="timed rounds, the first one apart (default: 5)")
     option("--threads", type=int, default=2, help="cores, and threads, for each (default: 2)")
+    option("--load", type=int, default=0, help="processes that compute beside them (default: 0)")
     option("--only", metavar="NAMES", help="contenders, with commas between them (default: all)")
     option("--data", type=Path, metavar="FOLDER", help="the folder that holds mnist/")
     option("--contenders-python", type=Path, metavar="PATH", default=CONTENDERS_PYTHON,
@@ -70,64 +81,92 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main(arguments: argparse.Namespace, stack: ExitStack) -> None:
-    """Check what was asked for, start the contenders, let them take turns, print the table."""
-    job, folder = arguments.job, Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    entries = chosen(job, arguments.only)
-    if arguments.rounds < 1:
-        raise ValueError(f"--rounds must be at least 1, got {arguments.rounds}")
-    samples = QUICK_SAMPLES if arguments.quick else SAMPLES
-    machine.restrict(arguments.threads)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder)  # compile anew, as JAX does
-    if arguments.data:
-        os.environ["VAE_TUTORIAL_DATA"] = str(arguments.data)
-    busy = machine.busy_cores()
-    if busy > NOISE:
-        print(f"warning: the machine is not quiet, others keep {busy:.1f} of its cores busy")
+class Bench(NamedTuple):
+    """What is asked for, and the folder that holds what contenders share; it goes at the end."""
 
-    def start(name: str, entry: Entry, job: str, images: Path, weights: Path) -> Process:
+    asked: argparse.Namespace
+    folder: Path
+    stack: ExitStack
+
+    @property
+    def samples(self) -> int:
+        return QUICK_SAMPLES if self.asked.quick else SAMPLES
+
+    def start(self, name: str, entry: Entry, job: str, images: Path, weights: Path) -> Process:
+        """A contender's process, which waits for its turn; it ends with the stack."""
         mine = entry.script in ("ours.py", "ideas.py")
-        python = Path(sys.executable) if mine else arguments.contenders_python
+        python = Path(sys.executable) if mine else self.asked.contenders_python
         if not python.exists():
             raise FileNotFoundError(f"{name} needs the environment that `make benchmark` makes")
         command = [python, HERE / entry.script, job, "--images", images, "--weights", weights]
-        command += ["--samples", str(samples), "--chunk", str(min(entry.chunk, samples))]
-        process = Process(name, command, folder / f"{name}-{job}.log")
-        stack.callback(process.kill)
+        chunk = min(entry.chunk, self.samples)
+        command += ["--samples", str(self.samples), "--chunk", str(chunk)]
+        process = Process(name, command, self.folder / f"{name}-{job}.log", dict(entry.variables))
+        self.stack.callback(process.kill)
         return process
 
-    weights = folder / "initial.npz"
-    np.savez(weights, **initial_weights())
-    if job == "evaluation":
-        name = "jax" if arguments.contenders_python.exists() else "ours"
-        images = save_images("training", folder, arguments.quick)
-        trainer = start(name, CONTENDERS["training"][name], "training", images, weights)
-        weights = trained(trainer, folder)
-    images = save_images(job, folder, arguments.quick)
+
+def main(asked: argparse.Namespace, stack: ExitStack) -> None:
+    """Check what was asked for, start the contenders, let them take turns, print the table."""
+    bench = Bench(asked, Path(stack.enter_context(tempfile.TemporaryDirectory())), stack)
+    entries = chosen(asked.job, asked.only)
+    if asked.rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, got {asked.rounds}")
+    machine.restrict(asked.threads)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(bench.folder)  # compile anew, as JAX does
+    if asked.data:
+        os.environ["VAE_TUTORIAL_DATA"] = str(asked.data)
+    busy = machine.busy_cores()
+    if busy > NOISE:
+        print(f"warning: the machine is not quiet, others keep {busy:.1f} of its cores busy")
+    weights = first_weights(bench)
+    images = save_images(asked.job, bench.folder, asked.quick)
     alone = [machine.matrix_products()]
     processes = [
-        start(name, entry, name if job == "ideas" else job, images, weights)
+        bench.start(name, entry, SCRIPT_JOBS.get(asked.job) or name, images, weights)
         for name, entry in entries.items()
     ]
-    timings = interleave(processes, arguments.rounds)
+    with machine.loaded(asked.load):
+        timings = interleave(processes, asked.rounds)
     alone.append(machine.matrix_products())
+    report(bench, timings, alone, len(np.load(images, mmap_mode="r")), busy)
+
+
+def first_weights(bench: Bench) -> Path:
+    """The file of the weights that all contenders start from; for an evaluation, trained ones."""
+    weights = bench.folder / "initial.npz"
+    np.savez(weights, **initial_weights())
+    if bench.asked.job != "evaluation":
+        return weights
+    name = "jax" if bench.asked.contenders_python.exists() else "ours"
+    images = save_images("training", bench.folder, bench.asked.quick)
+    trainer = bench.start(name, CONTENDERS["training"][name], "training", images, weights)
+    return trained(trainer, bench.folder)
+
+
+def report(
+    bench: Bench, timings: dict[str, Timing], alone: list[dict], images: int, busy: float
+) -> None:
+    """Print the table with the machine's name, and write it where --output says."""
+    asked, job = bench.asked, bench.asked.job
     peak = max(max(seen["gflops"].values()) for seen in alone)
     products = min(seen["products_seconds"] for seen in alone)
-    stamp = provenance() | {"threads": arguments.threads}
-    title = f"{stamp['hardware']}, --threads {arguments.threads}, peak {peak:.0f} GFLOP/s"
-    print(f"{title}; medians of {arguments.rounds} rounds")
+    stamp = provenance() | {"threads": asked.threads, "competing_processes": asked.load}
+    load = f", {asked.load} competing processes" if asked.load else ""
+    title = f"{stamp['hardware']}, --threads {asked.threads}{load}, peak {peak:.0f} GFLOP/s"
+    print(f"{title}; medians of {asked.rounds} rounds")
     if job != "evaluation":
         print(f"an epoch's matrix products alone, by PyTorch: {products:.2f} s")
-    count = len(np.load(images, mmap_mode="r"))
-    count = count * samples if job == "evaluation" else count // BATCH * BATCH
+    count = images * bench.samples if job == "evaluation" else images // BATCH * BATCH
     table.print_table(job, timings, count, peak)
-    verdict = "a trial, too short to compare" if arguments.quick else table.agreement(job, timings)
+    verdict = "a trial, too short to compare" if asked.quick else table.agreement(job, timings)
     print(verdict)
-    if arguments.output:
+    if asked.output:
         figures = {name: timing._asdict() for name, timing in timings.items()}
-        record = {"job": job, "quick": arguments.quick, "verdict": verdict, "provenance": stamp}
+        record = {"job": job, "quick": asked.quick, "verdict": verdict, "provenance": stamp}
         record |= {"busy_cores_before": busy, "matrix_products": alone, "contenders": figures}
-        write(arguments.output, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        write_whole(asked.output, text.encode())
 
 
 def trained(trainer: Process, folder: Path) -> Path:
@@ -139,13 +178,6 @@ def trained(trainer: Process, folder: Path) -> Path:
     trainer.ask(f"save {path}")
     trainer.end()
     return path
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f"{path.name}.part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

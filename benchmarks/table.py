@@ -12,17 +12,20 @@ ERRORS_APART = 4  # standard errors, of estimates of the same number
 WORK = {
     "training": FLOP_AN_IMAGE,
     "ideas": FLOP_AN_IMAGE,
+    "waiting": FLOP_AN_IMAGE,
     "evaluation": FLOP_A_SAMPLE,
 }  # FLOP, of an image or a sample
 REFERENCES = {
     "training": ["jax", "pytorch", "pythae"],
     "evaluation": ["pythae", "jax"],
     "ideas": ["example"],
+    "waiting": ["as torch waits"],
 }
 EPOCH = ("s/epoch", "first epoch, s", "negative ELBO, nats")
 HEADS = {
     "training": EPOCH,
     "ideas": EPOCH,
+    "waiting": EPOCH,
     "evaluation": ("µs/sample", "first round, s", "log p(x), nats"),
 }
 

@@ -31,6 +31,11 @@ def pages() -> list[str]:
     return [listed["root"]] + [c["file"] for part in listed["parts"] for c in part["chapters"]]
 
 
+def configuration() -> dict:
+    """What `_config.yml` says of the book: title, author, licence."""
+    return yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+
+
 def anchor(page: str, name: str = "") -> str:
     """An id that is the only one of its kind in the joined page."""
     return f"{page.replace('/', '-')}--{name or 'start'}"
@@ -73,7 +78,7 @@ def contents(articles: dict[str, Tag], sheets: dict[str, int]) -> str:
 
 def printed(articles: dict[str, Tag], sheets: dict[str, int]) -> bytes:
     """The PDF of the joined page."""
-    config = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
+    config = configuration()
     first = BeautifulSoup((HTML / "index.html").read_text("utf-8"), "html.parser")
     styles = "".join(map(str, first.find_all("link", rel="stylesheet")))
     styles += str(first.find("script", string=re.compile("window.MathJax")))  # what it typesets
@@ -115,7 +120,7 @@ def main() -> None:
         name.lstrip("/"): first.get_destination_page_number(place) + 1 for name, place in places
     }
     writer = PdfWriter(clone_from=io.BytesIO(printed(articles, sheets)))
-    writer.add_metadata({"/Author": "The authors of this book"})
+    writer.add_metadata({"/Author": configuration()["author"]})
     writer.write(PDF)
     print(f"{PDF}: {len(writer.pages)} sheets")
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vae_tutorial.adam import Moments, adam, adam_scales, zero_moments
+from vae_tutorial.adam import Moments, adam, adam_coefficients, zero_moments
 
 
 @pytest.mark.equation("eq-adam")
@@ -18,8 +18,8 @@ def test_steps_are_those_of_torch(dtype):
     for count in range(1, 30):
         gradients = {n: torch.randn(p.shape, generator=random).to(p) for n, p in oracle.items()}
         optimiser.param_groups[0]["lr"] = rate = 0.02 / count
-        scales = adam_scales(count, rate, parameters["a"])
-        parameters, moments = adam(parameters, moments, gradients, scales)
+        coefficients = adam_coefficients(count, rate, parameters["a"])
+        parameters, moments = adam(parameters, moments, gradients, coefficients)
         for name, parameter in oracle.items():
             parameter.grad = gradients[name].detach()
         optimiser.step()
@@ -31,21 +31,32 @@ def test_steps_are_those_of_torch(dtype):
 
 @pytest.mark.equation("eq-adam")
 def test_the_first_corrections_make_the_first_average_the_gradient_itself():
-    scales = adam_scales(1, 0.5, torch.zeros(1).double())
-    torch.testing.assert_close(scales, torch.tensor([0.5, 0.1, 0.001], dtype=torch.float64))
-    late = adam_scales(1_000_000, 0.5, torch.zeros(1).double())
-    torch.testing.assert_close(late, torch.tensor([0.5, 1.0, 1.0], dtype=torch.float64))
+    coefficients = adam_coefficients(1, 0.5, torch.zeros(1).double())
+    assert coefficients == pytest.approx((0.5, 0.1, 0.001))
+    assert {number.dtype for number in coefficients} == {torch.float64}
+    late = adam_coefficients(1_000_000, 0.5, torch.zeros(1).double())
+    assert late == pytest.approx((0.5, 1.0, 1.0))
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_rate_must_be_positive_and_finite(rate):
     with pytest.raises(ValueError, match=r"learning_rate must be positive and finite, got"):
-        adam_scales(1, rate, torch.zeros(1))
+        adam_coefficients(1, rate, torch.zeros(1))
+
+
+@pytest.mark.parametrize("rate", [1e39, 1e-50])
+def test_a_rate_must_fit_the_precision(rate):
+    """In float32 these are infinity and zero."""
+    with pytest.raises(
+        ValueError, match=r"positive and finite, got .*, which torch.float32 cannot"
+    ):
+        adam_coefficients(1, rate, torch.zeros(1))
+    assert adam_coefficients(1, rate, torch.zeros(1).double()).learning_rate == rate
 
 
 def test_steps_are_counted_from_one():
     with pytest.raises(ValueError, match="count must be at least 1"):
-        adam_scales(0, 0.1, torch.zeros(1))
+        adam_coefficients(0, 0.1, torch.zeros(1))
 
 
 def test_moments_start_at_zero_and_apart():

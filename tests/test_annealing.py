@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import logsumexp
+from scipy.stats import norm
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
-from vae_tutorial.annealing import TARGET, Path, anneal, bracket, tune_step_sizes
-from vae_tutorial.hamiltonian import hamiltonian_step
+from vae_tutorial.annealing import (
+    TARGET,
+    AnnealingPath,
+    anneal,
+    bracket,
+    tune_step_sizes,
+)
 from vae_tutorial.noise import generator, standard_normal
 
 
@@ -22,7 +28,7 @@ def ladder(num_steps: int) -> Tensor:
     return torch.linspace(0, 1, num_steps + 1, dtype=torch.float64) ** 2
 
 
-def constant_steps(path: Path, batch: int, size: float = 0.2) -> Tensor:
+def constant_steps(path: AnnealingPath, batch: int, size: float = 0.2) -> Tensor:
     return torch.full((len(path.temperatures), batch), size, dtype=torch.float64)
 
 
@@ -50,8 +56,8 @@ class Linear:
         squared = (self.x - z @ self.weight.mT).square().sum(-1) / self.variance
         return self.log_prior(z) - 0.5 * squared - 1.5 * math.log(2 * math.pi * self.variance)
 
-    def path(self, num_steps: int) -> Path:
-        return Path(self.log_prior, self.log_joint, ladder(num_steps))
+    def path(self, num_steps: int) -> AnnealingPath:
+        return AnnealingPath(self.log_prior, self.log_joint, ladder(num_steps))
 
     def posterior_draws(self, chains: int, seed: int) -> Tensor:
         noise = normal(chains, 2, 2, seed=seed)
@@ -85,7 +91,7 @@ def gaussian(mean: float, deviation: float) -> Normal:
 @pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0])
 def test_the_path_between_two_gaussians_is_a_gaussian(temperature):
     start, end = gaussian(0.0, 1.0), gaussian(2.0, 0.5)
-    path = Path(
+    path = AnnealingPath(
         lambda z: start.log_prob(z).sum(-1), lambda z: end.log_prob(z).sum(-1), torch.empty(0)
     )
     precision = 1 - temperature + temperature / 0.25
@@ -123,17 +129,47 @@ def test_chains_that_stand_still_carry_the_importance_weight_of_their_start():
     torch.testing.assert_close(back.log_weight, -expected)
 
 
+def sharp_log_likelihood(z: np.ndarray) -> np.ndarray:
+    """log p(x|z) of SHARP by scipy, (chains, batch)."""
+    means = z @ SHARP.weight.numpy().T
+    return norm.logpdf(SHARP.x.numpy(), means, math.sqrt(SHARP.variance)).sum(-1)
+
+
+def moved_by_hand(t, z, momentum, step, uniform):
+    """Two leapfrogs at temperature t, then accept or stay, with the force worked out on paper."""
+    weight, x = SHARP.weight.numpy(), SHARP.x.numpy()
+
+    def force(z):
+        return -z + t * (x - z @ weight.T) @ weight / SHARP.variance
+
+    def energy(z, momentum):
+        density = norm.logpdf(z).sum(-1) + t * sharp_log_likelihood(z)
+        return np.square(momentum).sum(-1) / 2 - density
+
+    end, arrived = z, momentum + step / 2 * force(z)
+    end = end + step * arrived
+    arrived = arrived + step * force(end)  # two half kicks meet
+    end = end + step * arrived
+    arrived = arrived + step / 2 * force(end)
+    accepted = uniform < np.exp(energy(z, momentum) - energy(end, arrived))
+    return np.where(accepted[..., None], end, z)
+
+
 @pytest.mark.equation("eq-annealing-weight")
 def test_each_weight_is_taken_before_the_move_to_its_temperature():
-    path, z, steps = SHARP.path(3), normal(4, 2, 2), 0.1 * (1 + normal(4, 2).square())
+    path, z, steps = SHARP.path(3), normal(4, 2, 2), 0.2 * (1 + normal(4, 2).square())
     annealed = anneal(path, z, steps, 2, generator(8))
-    source, expected, levels = generator(8), torch.zeros(4, 2).double(), path.temperatures.tolist()
-    for k in (1, 2, 3):
-        ratio = SHARP.log_joint(z) - SHARP.log_prior(z)
-        expected = expected + (levels[k] - levels[k - 1]) * ratio
-        z, _ = hamiltonian_step(path.log_density(levels[k]), z, steps[k], 2, source)
-    torch.testing.assert_close(annealed.log_weight, expected)
-    torch.testing.assert_close(annealed.z, z)
+    source, expected, here = generator(8), np.zeros((4, 2)), z.numpy()
+    for before, now, step in zip(
+        path.temperatures[:-1], path.temperatures[1:], steps[1:], strict=True
+    ):
+        expected = expected + (float(now) - float(before)) * sharp_log_likelihood(here)
+        momentum = standard_normal((4, 2, 2), source).numpy()
+        uniform = torch.rand((4, 2), generator=source, dtype=torch.float64).numpy()
+        here = moved_by_hand(float(now), here, momentum, step.numpy()[:, None], uniform)
+    np.testing.assert_allclose(annealed.log_weight, expected, rtol=1e-9)
+    np.testing.assert_allclose(annealed.z, here, rtol=1e-9)
+    assert not np.allclose(here, z.numpy())
 
 
 @pytest.mark.equation("eq-annealing-weight")
@@ -209,7 +245,7 @@ def test_each_image_has_its_own_step():
     narrow = MultivariateNormal(
         torch.zeros(2, 2).double(), torch.diag_embed(scale[:, None] ** 2 * torch.ones(2).double())
     )
-    path = Path(SHARP.log_prior, narrow.log_prob, ladder(15))
+    path = AnnealingPath(SHARP.log_prior, narrow.log_prob, ladder(15))
     steps = tune_step_sizes(path, normal(64, 2, 2), 5, generator(1))
     assert float(steps[-1, 0] / steps[-1, 1]) == pytest.approx(10, rel=0.3)
 
@@ -240,9 +276,9 @@ def test_a_network_keeps_no_gradient():
         prior = -0.5 * z.square().sum(-1)
         return prior - 0.5 * (network(z) - 1).square().sum(-1)
 
-    path = Path(lambda z: -0.5 * z.square().sum(-1), log_joint, ladder(3))
+    path = AnnealingPath(lambda z: -0.5 * z.square().sum(-1), log_joint, ladder(3))
     z = normal(4, 1, 2).float().requires_grad_()
-    annealed = anneal(path, z, constant_steps(path, 1), 2, generator(1))
+    annealed = anneal(path, z, constant_steps(path, 1).float(), 2, generator(1))
     steps = tune_step_sizes(path, z, 2, generator(1))
     assert all(part.dtype == torch.float32 for part in (*annealed, steps))
     assert not any(part.requires_grad for part in (*annealed, steps))
@@ -280,8 +316,9 @@ def test_temperatures_are_numbers():
         ([0.0, 1.0], TypeError),
         (torch.empty(0), ValueError),
     ]:
+        steps = constant_steps(path, 2)
         with pytest.raises(error, match="temperatures"):
-            anneal(path._replace(temperatures=bad), normal(3, 2, 2), None, 2, generator(1))
+            anneal(path._replace(temperatures=bad), normal(3, 2, 2), steps, 2, generator(1))
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (2,), (3, 2, 2, 2)])
@@ -294,13 +331,16 @@ def test_the_shape_of_z_is_named(shape):
 
 def test_a_log_density_of_another_shape_is_refused():
     path = SHARP.path(2)._replace(log_end=lambda z: -z.square())
-    with pytest.raises(ValueError, match=r"log p its \[:2\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"log_end\(z\) must be \(chains, batch\) = \(3, 2\) .*, got shape \(3, 2, 2\)",
+    ):
         run(path)
 
 
 def test_an_empty_batch_is_refused():
     with pytest.raises(ValueError, match="z is empty"):
-        run(z=torch.empty(3, 0, 2))
+        run(z=torch.empty(3, 0, 2).double())
     with pytest.raises(ValueError, match="z is empty"):
         tune_step_sizes(SHARP.path(2), torch.empty(0, 2, 2), 2, generator(1))
 
@@ -313,11 +353,11 @@ def test_a_log_density_that_is_not_finite_is_refused(value):
 
 
 def test_step_sizes_fit_temperatures_and_images():
-    for shape, needed in [((3,), "must be 2"), ((3, 1), "must be 2"), ((2, 2), "3 rows")]:
+    for shape, needed in [((3,), "batch = 2"), ((3, 1), "batch = 2"), ((2, 2), "3 temperatures")]:
         with pytest.raises(ValueError, match=f"step_sizes.*{needed}"):
             run(steps=torch.full(shape, 0.1, dtype=torch.float64))
     with pytest.raises(ValueError, match="step_sizes must be finite"):
-        run(steps=torch.full((3, 2), math.nan))
+        run(steps=torch.full((3, 2), math.nan, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(("count", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError)])
@@ -327,7 +367,7 @@ def test_at_least_one_leapfrog(count, error):
 
 
 def test_a_bracket_needs_weights_of_the_same_images():
-    with pytest.raises(ValueError, match="last axis of reverse must be 2"):
+    with pytest.raises(ValueError, match=r"reverse must be .* batch = 2 as in forward"):
         bracket(torch.zeros(4, 2), torch.zeros(4, 3))
     with pytest.raises(ValueError, match="forward must be finite"):
         bracket(torch.full((2, 1), math.nan), torch.zeros(2, 1))

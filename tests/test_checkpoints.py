@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import json
 import os
 import pickle
 import random
@@ -134,7 +135,7 @@ def test_another_programs_file_is_refused(path, table):
     refused(path, buffer.getvalue(), "is no checkpoint, or a damaged one")
     for content in (small().state_dict(), [1, 2], torch.ones(3), "vae_tutorial checkpoint 1"):
         refused(path, sealed(content), "is not a checkpoint of this program")
-    refused(path, sealed(table | {"format": "vae_tutorial checkpoint 0"}), "is not a checkpoint")
+    refused(path, sealed(table | {"format": "vae_tutorial checkpoint 1"}), "of this version")
     refused(path, sealed(small()), "is no checkpoint, or a damaged one")  # a pickled module
 
 
@@ -192,6 +193,8 @@ def test_a_checkpoint_with_a_part_missing_is_refused(path, table, missing):
 def test_parts_of_another_type_are_refused(path, table):
     refused(path, sealed(table | {"count": 3.0}), "lacks the number of steps, or its notes")
     refused(path, sealed(table | {"notes": None}), "lacks the number of steps, or its notes")
+    for count in (True, -1, "3", None):
+        refused(path, sealed(table | {"count": count}), "lacks the number of steps")
     for state in (None, torch.zeros(3, dtype=torch.uint8), torch.zeros(5056), [1]):
         refused(path, sealed(table | {"generator": state}), "lacks the state of the random gen")
 
@@ -246,6 +249,47 @@ def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypat
     assert order == [("sync", 7, False), ("move", True), ("sync", "folder", True)]
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES])
+def test_a_folder_that_cannot_be_flushed_is_no_failure(tmp_path, monkeypatch, number):
+    sync = os.fsync
+
+    def refuse_folders(file):
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(number, "not for folders")
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    checkpoints.write_whole(tmp_path / "file", b"content")
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_a_content_keeps_its_second_name_when_the_first_is_written_anew(tmp_path):
+    path, second = tmp_path / "a", tmp_path / "b"
+    for content in (b"one", b"two"):
+        checkpoints.write_whole(path, content)
+        checkpoints.keep_as(path, second)
+        checkpoints.keep_as(path, second)  # as after a kill between the two writes
+        checkpoints.write_whole(path, b"more")
+        assert second.read_bytes() == content
+        assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", full)
+    checkpoints.write_whole(tmp_path / "a", b"one")
+    checkpoints.keep_as(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"one"
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "checkpoint.pt")
+    for path in (tmp_path / "checkpoint.pt", tmp_path, Path(os.devnull)):
+        with pytest.raises(ValueError, match="is not a file"):
+            checkpoints.load_checkpoint(path, initial_state(small()), generator(0))
+
+
 def test_a_missing_folder_is_an_error_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError):
         checkpoints.write_whole(tmp_path / "nowhere" / "file", b"")
@@ -254,7 +298,17 @@ def test_a_missing_folder_is_an_error_of_the_system(tmp_path):
 
 
 def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
-    kept = ["a.pt", ".a", ".c.pt.12", "b.json", "a.pt.12"]
+    kept = [
+        "a.pt",
+        ".a",
+        ".c.pt.12",
+        "b.json",
+        "a.pt.12",
+        ".a.pt.swp",
+        ".a.pt.12~",
+        ".a.pt.",
+        ".axpt.1",
+    ]
     for name in [*kept, ".a.pt.12", ".a.pt.99999", ".b.json.7"]:
         (tmp_path / name).write_bytes(b"")
     checkpoints.remove_leftovers(tmp_path, ["a.pt", "b.json"])
@@ -268,12 +322,14 @@ def test_weights_come_back_bit_for_bit_with_their_notes(tmp_path):
     path, model = tmp_path / "weights.safetensors", small(seed=2)
     tensors = trained().parameters
     tensors["0.weight"] = tensors["0.weight"].T.contiguous().T  # not contiguous, as Adam may leave
-    checkpoints.save_weights(path, tensors, {"epoch": 3, "likelihood": "bernoulli"})
+    notes = {"epoch": 3, "images": {"height": 8}}
+    checkpoints.save_weights(path, tensors, notes)
     with safetensors.safe_open(path, "pt") as file:
-        assert file.metadata() == {"epoch": "3", "likelihood": "bernoulli"}
+        kept = json.loads(file.metadata()["run"])
+        assert {name: value for name, value in kept.items() if name != "digest"} == notes
         read = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     assert bits(read) == bits({n: v.contiguous() for n, v in tensors.items()})
-    checkpoints.load_weights(path, model)
+    assert checkpoints.load_weights(path, model) == notes
     assert bits(model.state_dict()) == bits(read)
     assert os.listdir(tmp_path) == [path.name]
 
@@ -301,3 +357,38 @@ def test_weights_that_do_not_fit_are_refused_and_the_model_left_alone(tmp_path):
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
         assert bits(model.state_dict()) == before
+
+
+def changed_bit(path):
+    """One bit of the last tensor, so that it stays finite."""
+    content = bytearray(path.read_bytes())
+    content[-4] ^= 1
+    path.write_bytes(content)
+
+
+def other_notes(path):
+    with safetensors.safe_open(path, "pt") as file:
+        kept = json.loads(file.metadata()["run"]) | {"epoch": 4}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    path.write_bytes(safetensors.torch.save(tensors, {"run": json.dumps(kept)}))
+
+
+@pytest.mark.parametrize("change", [changed_bit, other_notes])
+def test_weights_and_notes_are_bound_to_each_other(change, tmp_path):
+    path, model = tmp_path / "weights.safetensors", small()
+    before = bits(model.state_dict())
+    checkpoints.save_weights(path, small(seed=3).state_dict(), {"epoch": 3})
+    change(path)
+    with pytest.raises(ValueError, match="is damaged: its weights or its notes have changed"):
+        checkpoints.load_weights(path, model)
+    assert bits(model.state_dict()) == before
+
+
+def test_another_programs_weights_have_no_notes(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    for metadata in (None, {"made": "by hand"}, {"run": '{"epoch": 3}'}, {"run": "[]"}):
+        path.write_bytes(safetensors.torch.save(small(seed=3).state_dict(), metadata))
+        assert checkpoints.load_weights(path, small()) == {}
+    path.write_bytes(safetensors.torch.save(small(seed=3).state_dict(), {"run": "{"}))
+    with pytest.raises(ValueError, match=r"the header of .* is no JSON"):
+        checkpoints.load_weights(path, small())

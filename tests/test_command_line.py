@@ -14,16 +14,18 @@ import pytest
 import torch
 
 from vae_tutorial.__main__ import main
+from vae_tutorial.data import load_digits
 from vae_tutorial.engine import command_line, commands
 from vae_tutorial.engine.command_line import Parser, picture, positive, seed, variance, whole
-from vae_tutorial.engine.runs import FILES
+from vae_tutorial.engine.folders import FILES, load_trained
+from vae_tutorial.engine.settings import Settings
 from vae_tutorial.importance import estimate_log_likelihood
 from vae_tutorial.noise import generator
 
 TINY = ["--eager", "--hidden", "4", "--epochs", "2"]
 COUNTS = ("--epochs", "--batch-size", "--hidden", "--latent", "--samples")
 RATES = ("--learning-rate", "--final-learning-rate", "--variance")
-NO_COUNT = ("0", "-1", "1.5", "abc", "nan", "inf", "1e999", "")
+NO_COUNT = ("0", "-1", "1.5", "abc", "nan", "inf", "1e999", "", "٣", str(10**20), "9" * 5000)
 NO_RATE = ("0", "-1", "abc", "nan", "inf", "1e999", "")
 NO_SEED = ("-1", "1.5", "abc", "nan", "inf", "1e999", "", str(2**63))
 NUMBERS = [
@@ -51,6 +53,14 @@ WORDS = [
     (["sample", "{run}"], "--output"),
     (["sample", "{run}", "--output", "{tmp}/x.txt"], "needed a name in .png, .pdf or .svg"),
     (["evaluate"], "run"),
+    (["evaluate", ""], "needed the name of a folder"),
+    (["train", "--start-from", ""], "needed the name of a folder"),
+    (["train", "--latent", str(10**9)], "of memory, here are "),
+    (["train", "--hidden", str(10**6), str(10**6)], "of memory, here are "),
+    (["train", "--samples", str(10**12)], "of memory, here are "),
+    (["train", "--latent", str(2**63 - 1)], "of memory, here are "),
+    (["evaluate", "{run}", "--importance-samples", str(10**15)], "of memory, here are "),
+    (["sample", "{run}", "--output", "{tmp}/x.png", "--count", str(10**9)], "of memory, here are "),
     *(
         (["train", option, "foo"], f"argument {option}: invalid choice: 'foo'")
         for option in ("--likelihood", "--binarization", "--activation", "--objective")
@@ -124,6 +134,25 @@ def test_what_is_refused_is_named_in_one_line(arguments, named, good, place, cap
     assert status == 2
     assert named in line
     assert sorted(place.iterdir()) == before
+
+
+def test_every_setting_is_an_option_with_its_default():
+    options = command_line.parser().parse_args(["train", "--output", "x"])
+    assert Settings(**{name: getattr(options, name) for name in Settings._fields}) == Settings()
+    assert options.call is commands.train
+
+
+def test_a_run_needs_a_name(capsys):
+    status, line = status_and_line(["train", "--output", ""], capsys)
+    assert (status, "needed the name of a folder" in line) == (2, True)
+
+
+def test_paths_in_the_settings_hold_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--output", "x", "--data", "a.npy", "--start-from", "runs/one"]
+    options = command_line.parser().parse_args(words)
+    assert options.data == str(tmp_path / "a.npy")
+    assert options.start_from == str(tmp_path / "runs" / "one")
 
 
 def test_a_run_needs_a_folder(capsys):
@@ -205,9 +234,9 @@ def test_one_line_of_json_tells_of_the_held_out_images(good, monkeypatch, capsys
     assert list(seen) == [
         *("elbo", "log_likelihood", "standard_error", "importance_error", "importance_samples"),
         *("images", "active_units", "latent", "bits_per_dimension", "seed"),
-        *("settings", "provenance"),
+        *("epoch", "settings", "provenance"),
     ]
-    _, model, images = commands.load(good)
+    model, images = load_trained(good).model, load_digits().test
     value, error = estimate_log_likelihood(model, images[:7], 20, generator(3))
     mean = value.mean().item()
     assert seen["log_likelihood"] == pytest.approx(mean, abs=1e-6)
@@ -218,8 +247,8 @@ def test_one_line_of_json_tells_of_the_held_out_images(good, monkeypatch, capsys
     assert seen["bits_per_dimension"] == pytest.approx(-mean / np.log(2) / 64, abs=1e-6)
     active = np.var(model.encoder(images[:7]).mean.numpy(), axis=0, ddof=1) > 0.01
     assert seen["active_units"] == active.sum()
-    counts = [seen[name] for name in ("images", "importance_samples", "latent", "seed")]
-    assert counts == [7, 20, 2, 3]
+    counts = [seen[name] for name in ("images", "importance_samples", "latent", "seed", "epoch")]
+    assert counts == [7, 20, 2, 3, 2]
     assert seen["settings"] == json.loads((good / "config.json").read_text())["settings"]
 
 
@@ -232,7 +261,7 @@ def test_a_sample_is_a_picture(good, tmp_path):
 def test_a_run_leaves_the_promised_files(good):
     assert {path.name for path in good.iterdir()} == {
         *("config.json", "checkpoint.pt", "metrics.jsonl", "weights.safetensors"),
-        "reconstructions.png",
+        *("reconstructions.png", "checkpoint.previous.pt"),
     }
 
 
@@ -268,7 +297,7 @@ def test_good_values_are_taken_as_they_are():
     ("kind", "texts", "needed"),
     [
         (whole, ("0", "-1", "1.5", "abc", "", "nan", "1e3"), "a whole number of at least 1"),
-        (seed, ("-1", "1.5", "x", "", str(2**63)), "a whole number from 0 to"),
+        (seed, ("-1", "1.5", "x", "", str(2**63)), "a whole number of at least 0 and below 2^63"),
         (positive, ("0", "-1", "nan", "inf", "1e999", "", "x"), "a positive, finite number"),
         (variance, ("0", "-1", "nan", "learn"), "a positive, finite number"),
         (picture, ("a.txt", "a", "png", ".png/"), "a name in .png, .pdf or .svg"),
@@ -298,7 +327,7 @@ TEXTS = [getattr(command_line, name) for name in NAMES]
 
 def test_every_file_of_a_run_is_described():
     described = set(re.findall(r"^  (\S+\.\w+) ", command_line.TRAIN, re.M))
-    assert described == {name for name in FILES if not name.startswith(".")}
+    assert described == set(FILES)
 
 
 @pytest.mark.parametrize("text", TEXTS)

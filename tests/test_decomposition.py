@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate, stats
+from scipy import integrate, optimize, stats
 from torch import distributions
 
 from vae_tutorial.decomposition import (
@@ -342,6 +342,10 @@ def test_linear_and_quadrature_agree_with_one_latent():
     torch.testing.assert_close(torch.stack(closed), torch.stack(summed), atol=1e-9, rtol=0)
 
 
+def normal_entries(count):
+    return standard_normal((count,), generator(8)).numpy()
+
+
 @pytest.mark.equation("eq-ignoring")
 @pytest.mark.parametrize(("data_width", "latent_width"), [(4, 2), (2, 5)])
 def test_the_best_q_that_ignores_x_loses_half_the_signal_to_noise(data_width, latent_width):
@@ -359,9 +363,32 @@ def test_the_best_q_that_ignores_x_loses_half_the_signal_to_noise(data_width, la
     best = average_gap(0 * unit[0], cholesky)
     expected = float(model.weight.square().sum() / model.variance / 2)
     assert best == pytest.approx(expected, rel=1e-10)
-    for mean, factor in ((0 * unit[0] + 0.1, cholesky), (0 * unit[0], 1.1 * cholesky)):
-        assert average_gap(mean, factor) > best + 1e-4
-    assert average_gap(0 * unit[0], 0.9 * cholesky) > best + 1e-4
+    lower = torch.tril_indices(latent_width, latent_width)
+
+    def unpacked(entries):  # any mean, and any triangle with a positive diagonal
+        factor = torch.zeros_like(unit)
+        factor = factor.index_put((lower[0], lower[1]), entries[latent_width:])
+        return entries[:latent_width], factor.tril(-1) + factor.diagonal().exp().diag_embed()
+
+    def gap(entries):  # the KL of two Gaussians, averaged over the points, and its slope
+        entries = torch.as_tensor(entries).requires_grad_()
+        mean, factor = unpacked(entries)
+        precise = torch.linalg.cholesky(precision)
+        posteriors = (points - model.offset) @ model.weight / model.variance @ precision.inverse()
+        trace = (precise.mT @ factor).square().sum()
+        away = ((posteriors - mean) @ precise).square().sum(-1).mean()
+        logs = 2 * factor.diagonal().log().sum() + 2 * precise.diagonal().log().sum()
+        value = 0.5 * (trace + away - latent_width - logs)
+        (slope,) = torch.autograd.grad(value, entries)
+        return value.item(), slope.numpy()
+
+    start = normal_entries(latent_width + len(lower[0]))
+    found = optimize.minimize(gap, start, jac=True, method="BFGS", options={"gtol": 1e-9})
+    assert found.fun == pytest.approx(expected, abs=1e-8)  # none of them does better
+    assert found.x[:latent_width] == pytest.approx(0, abs=1e-5)
+    elsewhere = average_gap(*unpacked(torch.as_tensor(start)))
+    assert gap(start)[0] == pytest.approx(elsewhere, rel=1e-10)
+    assert elsewhere > expected + 0.1
 
 
 def test_the_linear_posterior_leaves_no_gap():
@@ -387,7 +414,7 @@ def test_a_log_density_must_give_one_value_a_node():
 def test_bad_data_and_decoders_are_named():
     with pytest.raises(ValueError, match="must be finite"):
         log_evidence(gaussian_decoder(curve, double(math.nan, 0.0), 0.1), LEFT)
-    with pytest.raises(ValueError, match=r"3, got shape \(641, 2\)"):
+    with pytest.raises(ValueError, match=r"d = 3 as in x, got shape \(641, 2\)"):
         log_evidence(gaussian_decoder(curve, double(0.8, 0.0, 0.1), 0.1), LEFT)
     with pytest.raises(TypeError, match="floating point"):
         gaussian_decoder(curve, torch.tensor([1, 0]), 0.1)
@@ -397,21 +424,27 @@ def test_bad_linear_arguments_are_named():
     model, x = linear_model(4, 2)
     mean, cholesky = double(0.0, 0.0), torch.eye(2, dtype=torch.float64)
     for width in (1, 3):
-        with pytest.raises(ValueError, match=rf"4, got shape \(7, {width}\)"):
+        with pytest.raises(
+            ValueError, match=rf"D = 4 as in model.offset, got shape \(7, {width}\)"
+        ):
             linear_posterior(model, x[:, :width])
-        with pytest.raises(ValueError, match=rf"{width}, got shape \(4,\)"):
+        with pytest.raises(ValueError, match=rf"x must be .* D = 4 .*, got shape \(7, {width}\)"):
             linear_evidence(model, x[:, :width])
     for function in (linear_evidence, linear_posterior):
         with pytest.raises(ValueError, match=r"variance must be positive, .* is -0\.5"):
             function(model._replace(variance=double(-0.5)[0]), x)
         for weight in (model.weight[0], model.weight[:3]):
-            with pytest.raises(ValueError, match="weight must have 4 rows, got shape"):
+            with pytest.raises(
+                ValueError, match=r"weight must be .* D = 4 as in model.offset, got shape"
+            ):
                 function(model._replace(weight=weight), x)
     with pytest.raises(ValueError, match="lower triangular"):
         decompose_linear(model, x, mean, cholesky + double([0.0, 1.0], [0.0, 0.0]))
-    with pytest.raises(ValueError, match=r"cholesky must be 2 by 2, got shape \(1, 1\)"):
+    with pytest.raises(ValueError, match=r"cholesky must be .* d = 2 as in .*, got shape \(1, 1\)"):
         decompose_linear(model, x, mean, torch.eye(1, dtype=torch.float64))
-    with pytest.raises(ValueError, match=r"3, got shape \(7, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"mean must be .* d = 2 as in model.weight, got shape \(3,\)"
+    ):
         decompose_linear(model, x, double(0.0, 0.0, 0.0), torch.eye(3, dtype=torch.float64))
     with pytest.raises(TypeError, match="floating point"):
         linear_posterior(model, torch.ones(7, 4, dtype=torch.int64))

@@ -302,7 +302,7 @@ def test_leading_axes_that_do_not_broadcast_are_named():
         with pytest.raises(ValueError, match=seen.replace(r", \(4,\)", "")) as caught:
             call()
         assert "(4,)" in str(caught.value)
-    with pytest.raises(ValueError, match=r"\(3,\), \(3,\), \(4,\)"):
+    with pytest.raises(ValueError, match=r"\(3,\) of mean, .*, \(4,\) of other_mean"):
         kl_between(three, three, four, four)
 
 
@@ -346,9 +346,11 @@ def test_a_factor_must_be_a_lower_triangle_with_a_positive_diagonal(function):
         call(torch.tensor([[1.0, 0.5], [0.0, 1.0]]))
     with pytest.raises(ValueError, match="must be positive"):
         call(torch.tensor([[1.0, 0.0], [0.5, -1.0]]))
-    with pytest.raises(ValueError, match=r"2 by 2, got shape \(3, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"cholesky must be .* d = 2 as in (x|mean), got shape \(3, 3\)"
+    ):
         call(torch.eye(3))
-    with pytest.raises(ValueError, match="square"):
+    with pytest.raises(ValueError, match=r"cholesky must be \(\.\.\., d, d\).* got shape \(2, 3\)"):
         call(torch.ones(2, 3))
 
 
@@ -366,5 +368,7 @@ def test_what_is_no_covariance_is_refused():
         cholesky_factor(torch.tensor([[1.0, 0.5], [0.0, 1.0]]))
     with pytest.raises(ValueError, match="smallest eigenvalue is -1"):
         cholesky_factor(torch.tensor([[1.0, 2.0], [2.0, 1.0]]))
-    with pytest.raises(ValueError, match="square"):
+    with pytest.raises(
+        ValueError, match=r"covariance must be \(\.\.\., d, d\), got shape \(2, 3\)"
+    ):
         cholesky_factor(torch.ones(2, 3))

@@ -40,7 +40,7 @@ def binary(shape, seed):
 def climb(variance, x, decoded, rate, steps=80):
     """Plain gradient ascent of the average log p(x|z) in the parameters of a variance map."""
     for _ in range(steps):
-        score = GaussianPixels(variance).log_likelihood(x, decoded, decoded).mean()
+        score = GaussianPixels(variance).log_density(x, decoded, decoded).mean()
         for parameter in variance.parameters():
             (slope,) = torch.autograd.grad(score, parameter)
             parameter.data += rate * slope
@@ -56,7 +56,7 @@ def test_bernoulli_is_that_of_torch_at_any_scale_of_logits(seed, scale):
     expected = Independent(Bernoulli(logits=logits), 1).log_prob(x.expand(3, 2, 5))
     close(bernoulli_log_likelihood(x.expand(3, 2, 5), logits), expected)
     close(bernoulli_log_likelihood(x, logits), expected)
-    close(BernoulliPixels().log_likelihood(x, logits, logits), expected)
+    close(BernoulliPixels().log_density(x, logits, logits), expected)
 
 
 def test_bernoulli_probabilities_of_all_images_sum_to_one():
@@ -116,7 +116,7 @@ def test_bernoulli_mean_and_draws_follow_the_logits():
 def test_gaussian_pixels_are_those_of_torch(variance, deviation):
     x, decoded, z = (standard_normal((3, 2, n), generator(n)) for n in (4, 4, 2))
     expected = Normal(decoded, torch.tensor(deviation).double()).log_prob(x).sum(-1)
-    close(GaussianPixels(variance).log_likelihood(x, decoded, z), expected, 1e-6)
+    close(GaussianPixels(variance).log_density(x, decoded, z), expected, 1e-6)
     assert GaussianPixels(variance).mean(decoded) is decoded
 
 
@@ -130,7 +130,7 @@ def test_a_variance_that_looks_at_z():
     raw = z.numpy() @ network.weight.detach().numpy().T + network.bias.detach().numpy()
     expected = np.logaddexp(0, raw) + 0.01  # softplus
     close(seen(z).exp(), expected)
-    score = GaussianPixels(seen).log_likelihood(x, torch.zeros_like(x), z)
+    score = GaussianPixels(seen).log_density(x, torch.zeros_like(x), z)
     close(score, Normal(0.0, torch.tensor(expected**0.5)).log_prob(x).sum(-1))
 
 
@@ -155,7 +155,7 @@ def test_the_learned_noise_level_is_the_mean_squared_error_of_pca(components):
     learned = climb(variance, *images, rate=1 / x.shape[1])
     error = dropped / x.shape[1]  # the mean squared error of a pixel
     close(learned.exp(), error, 1e-8)
-    score = GaussianPixels(variance).log_likelihood(*images, images[1]).mean()
+    score = GaussianPixels(variance).log_density(*images, images[1]).mean()
     close(score, -x.shape[1] / 2 * (1 + math.log(2 * math.pi * error)), 1e-8)
 
 
@@ -178,7 +178,7 @@ def test_a_constant_pixel_gains_half_a_nat_for_each_nat_of_its_floor():
     scores = []
     for floor in (1e-4, 1e-8):
         variance = PixelVariance(1, floor=floor, variance=1e-30).double()
-        scores.append(GaussianPixels(variance).log_likelihood(x, x, x))
+        scores.append(GaussianPixels(variance).log_density(x, x, x))
     close(scores[1] - scores[0], 0.5 * math.log(1e4), 1e-6)
     close(scores[1], math.log(1 / 1e-4) - 0.5 * math.log(2 * math.pi), 1e-6)
 
@@ -230,22 +230,22 @@ def test_a_table_of_gaussian_likelihoods_is_that_of_torch(shape):
     pixels = GaussianPixels(lambda z: log_variance)
     oracle = Normal(decoded[:, None], (0.5 * log_variance.expand(7, 5)[:, None]).exp())
     expected = oracle.log_prob(x).sum(-1)  # (7, 4)
-    close(pixels.log_likelihood_table(x, decoded, z), expected, 1e-12)
+    close(pixels.log_density_table(x, decoded, z), expected, 1e-12)
 
 
 def test_a_table_of_bernoulli_likelihoods_is_that_of_torch():
     x, logits = binary((4, 5), 0), 3 * standard_normal((7, 5), generator(1))
     expected = Bernoulli(logits=logits[:, None]).log_prob(x).sum(-1)  # (7, 4)
-    close(BernoulliPixels().log_likelihood_table(x, logits, logits[:, :2]), expected, 1e-12)
+    close(BernoulliPixels().log_density_table(x, logits, logits[:, :2]), expected, 1e-12)
 
 
 def test_a_table_refuses_grey_pixels_and_other_widths():
     z, decoded = torch.zeros(3, 2), torch.zeros(3, 5)
     with pytest.raises(ValueError, match="20 of its 20 pixels are grey"):
-        BernoulliPixels().log_likelihood_table(torch.full((4, 5), 0.5), decoded, z)
+        BernoulliPixels().log_density_table(torch.full((4, 5), 0.5), decoded, z)
     for pixels in (BernoulliPixels(), GaussianPixels(FixedVariance(1.0))):
-        with pytest.raises(ValueError, match=r"must be [56], got shape"):
-            pixels.log_likelihood_table(torch.zeros(4, 6), decoded, z)
+        with pytest.raises(ValueError, match=r"x must be .* pixels = 5 as in decoded"):
+            pixels.log_density_table(torch.zeros(4, 6), decoded, z)
 
 
 @pytest.mark.parametrize("width", [1, 7, 64, 96, 784])

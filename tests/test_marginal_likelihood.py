@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, optimize
 from scipy.special import logsumexp
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 from torch import distributions, nn
 
 from vae_tutorial import marginal_likelihood, pretrained
@@ -118,7 +118,7 @@ def test_the_stated_error_is_the_spread_and_follows_the_variance(repeated):
 
 @pytest.mark.parametrize("shape", [(), (3,), (1, 3), (2, 3, 4)])
 def test_a_table_of_draws_is_needed(shape):
-    with pytest.raises(ValueError, match=r"must be \(n, batch\) with two draws or more, got"):
+    with pytest.raises(ValueError, match=r"must be \(n, batch\) with n at least 2, got"):
         prior_monte_carlo(torch.zeros(shape))
 
 
@@ -206,44 +206,76 @@ def test_divergence_and_moments_on_the_mesh_are_the_closed_forms(latent):
     np.testing.assert_allclose(means, model.posterior.mean, atol=1e-8)
 
 
-@pytest.mark.equation("eq-evidence", "eq-mesh-error")
-def test_ten_digits_agree_with_a_million_importance_weights():
-    """One proposal for all ten: a tenth of the prior, so that no weight exceeds 10 p(x|z) and the
-    delta method holds, and for each digit a Gaussian of 1.5 times its posterior's deviations."""
+def ten_digits_by_numpy(z):
+    """log p(x|z) + log p(z) of the kept model and ten digits, by numpy: (n, 2) to (n, 10)."""
+    model, x = pretrained.two_latents(), load_digits(torch.float64).test[:10].numpy()
+    stored = {name: value.numpy() for name, value in model.state_dict().items()}
+    hidden = z
+    for layer in (0, 2):
+        weight, bias = (stored[f"decoder.{layer}.{part}"] for part in ("weight", "bias"))
+        hidden = np.tanh(hidden @ weight.T + bias)
+    mean = hidden @ stored["decoder.4.weight"].T + stored["decoder.4.bias"]  # (n, 64)
+    log_variance = float(stored["pixels.variance.log_variance"])
+    squares = np.square(mean).sum(1)[:, None] - 2 * mean @ x.T + np.square(x).sum(1)  # (n, 10)
+    likelihood = -0.5 * (
+        squares * math.exp(-log_variance) + 64 * (math.log(2 * math.pi) + log_variance)
+    )
+    return likelihood + norm.logpdf(z).sum(1)[:, None]
+
+
+@pytest.fixture(scope="module")
+def ten_digits():
+    """What exact_evidence finds for ten digits, and equal steps of 0.02 over [−7, 7]² by numpy."""
     model, x = pretrained.two_latents(), load_digits(torch.float64).test[:10]
 
     def log_likelihood(z):
-        return model.pixels.log_likelihood_table(x, model.decoder(z), z)
+        return model.likelihood.log_density_table(x, model.decoder(z), z)
 
-    exact = exact_evidence(log_likelihood, 2, 1e-6)
-    identity = torch.eye(2, dtype=torch.float64)
-    prior = distributions.MultivariateNormal(identity[0] * 0, identity)
-    nodes, weights = exact.rule
-    mass = (weights.log() + prior.log_prob(nodes))[:, None] + log_likelihood(nodes)
-    posterior = mass.softmax(0)  # (n, 10)
-    means = posterior.mT @ nodes  # (10, 2)
-    moments = torch.einsum("nb,ni,nj->bij", posterior, nodes, nodes)
-    covariances = 2.25 * (moments - means[:, :, None] * means[:, None])
-    centres = torch.cat([means, prior.mean[None]])  # (11, 2)
-    factors = torch.linalg.cholesky(torch.cat([covariances, identity[None]]))  # (11, 2, 2)
-    inverses = torch.linalg.inv(factors)
-    constants = inverses.logdet() - math.log(2 * math.pi)  # (11,)
-    shares = numbers(*[0.09] * 10, 0.1)
-    count, log_weights = 1_000_000, []
-    noise, pick = standard_normal((count, 2), generator(11)), generator(12)
-    choice = torch.multinomial(shares, count, replacement=True, generator=pick)
-    z = centres[choice] + torch.einsum("nij,nj->ni", factors[choice], noise)
-    for block in z.split(20_000):
-        whitened = torch.einsum("kij,nkj->nki", inverses, block[:, None] - centres)
-        log_each = constants - 0.5 * whitened.square().sum(-1)  # (n, 11)
-        log_q = (log_each + shares.log()).logsumexp(-1)
-        log_weights.append(log_likelihood(block) + (prior.log_prob(block) - log_q)[:, None])
-    log_weight = torch.cat(log_weights)  # (count, 10)
-    estimate = log_weight.logsumexp(0) - math.log(count)
-    standard_error = (log_weight - estimate).exp().std(0) / math.sqrt(count)
-    assert (standard_error < 0.005).all()
-    assert ((estimate - exact.log_evidence).abs() < 3 * standard_error).all()
+    axis = np.linspace(-7, 7, 701)
+    nodes = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)  # (701², 2)
+    return exact_evidence(log_likelihood, 2, 1e-6), nodes, on_nodes(nodes)
+
+
+def on_nodes(nodes):
+    return np.concatenate([ten_digits_by_numpy(block) for block in np.array_split(nodes, 40)])
+
+
+@pytest.mark.equation("eq-evidence", "eq-mesh-error")
+def test_ten_digits_agree_with_equal_steps_by_numpy(ten_digits):
+    exact, nodes, table = ten_digits
+    sums = [logsumexp(table, axis=0)]  # and three times between the nodes, for steps of 0.01
+    for shift in ([0.01, 0], [0, 0.01], [0.01, 0.01]):
+        sums.append(logsumexp(on_nodes(nodes + np.array(shift)), axis=0))
+    coarse, fine = sums[0] + 2 * math.log(0.02), logsumexp(sums, axis=0) + 2 * math.log(0.01)
+    assert np.abs(fine - coarse).max() < 1e-8  # so the finer one is right to rounding
     assert (exact.error < 1e-6).all()
+    off = np.abs(exact.log_evidence.numpy() - fine)
+    assert (off <= exact.error.numpy() + 1e-9).all()  # and the prior beyond ±7 is 5e-12
+
+
+@pytest.mark.equation("eq-evidence")
+def test_ten_digits_agree_with_a_million_importance_weights(ten_digits):
+    """One proposal for all ten: a tenth of the prior, so that no weight exceeds 10 p(x|z) and the
+    delta method holds, and for each digit a Gaussian of 1.5 times its posterior's deviations, by
+    numpy's equal steps. No mesh ends where these draws end."""
+    exact, nodes, table = ten_digits
+    posterior = np.exp(table - logsumexp(table, axis=0))  # (701², 10)
+    shares, parts = [0.1], [multivariate_normal(np.zeros(2), np.eye(2))]
+    for mass in posterior.T:
+        centre = mass @ nodes
+        covariance = 2.25 * (nodes - centre).T @ (mass[:, None] * (nodes - centre))
+        shares, parts = [*shares, 0.09], [*parts, multivariate_normal(centre, covariance)]
+    random, log_weights = np.random.default_rng(11), []
+    for share, part in zip(shares, parts, strict=True):  # strata: as many draws as the share says
+        z = part.rvs(round(share * 1_000_000), random_state=random)
+        for block in np.array_split(z, 10):
+            log_q = logsumexp([p.logpdf(block) for p in parts], axis=0, b=np.array(shares)[:, None])
+            log_weights.append(ten_digits_by_numpy(block) - log_q[:, None])
+    log_weight = np.concatenate(log_weights)  # (1,000,000, 10)
+    estimate = logsumexp(log_weight, axis=0) - math.log(len(log_weight))
+    standard_error = np.exp(log_weight - estimate).std(0) / 1000  # strata vary less than this
+    assert (standard_error < 0.005).all()
+    assert (np.abs(estimate - exact.log_evidence.numpy()) < 4 * standard_error).all()
 
 
 # The error that it states
@@ -275,10 +307,10 @@ class Decoder:
         return -0.5 * (distance / self.variance + constant)
 
 
-def on_a_fine_grid(log_likelihood, latent, step):
-    """log p(x) by equal steps over [−10, 10], and how far twice the step is off: (batch,) each."""
-    count = round(20 / step) + 1
-    rule = product(trapezoid(-10, 10, count), latent)
+def on_a_fine_grid(log_likelihood, latent, step, reach):
+    """log p(x) by equal steps over [−reach, reach], and how far twice the step is off: (batch,)."""
+    count = round(2 * reach / step) + 1
+    rule = product(trapezoid(-reach, reach, count), latent)
     log_prior = -0.5 * rule.nodes.square().sum(1, keepdim=True) - latent * math.log(2 * math.pi) / 2
     blocks = zip(rule.nodes.split(20_000), log_prior.split(20_000), strict=True)
     table = torch.cat([log_likelihood(z) + p for z, p in blocks])  # (n, batch)
@@ -288,32 +320,56 @@ def on_a_fine_grid(log_likelihood, latent, step):
     return fine, (fine - coarse).abs()
 
 
-@pytest.mark.equation("eq-mesh-error")
-def test_the_stated_error_bounds_the_true_one_for_99_in_100():
-    """204 random decoders, from gentle ones to steep ones with many peaks, five images each."""
-    tiers = [  # how many, latents, steepness, pixel variance, step of the reference
-        (64, 1, (0.5, 3), (1e-2, 1), 1e-3),
-        (64, 1, (3, 10), (1e-2, 1), 1e-3),
-        (64, 1, (1, 10), (2e-3, 1e-2), 1e-3),
-        (12, 2, (0.5, 2.5), (5e-2, 0.5), 0.04),
+TOLERANCES = (1e-1, 1e-2, 1e-4)
+
+
+@pytest.fixture(scope="module")
+def decoders():
+    """Stated and true errors of 216 random decoders, from gentle ones to steep ones with many
+    peaks: (decoders, tolerances, images) each, one latent first, then two.
+
+    The reference of one latent reaches to ±40. Some images find their latent beyond ±10, where the
+    mesh ends, and the true error counts what the mesh leaves out. It cannot know: seven decoders
+    hold all misses, and one of these images is off by 185 nats.
+    """
+    tiers = [  # how many, latents, steepness, pixel variance, step and reach of the reference
+        (64, 1, (0.5, 3), (1e-2, 1), 1e-3, 40),
+        (64, 1, (3, 10), (1e-2, 1), 1e-3, 40),
+        (64, 1, (1, 10), (2e-3, 1e-2), 1e-3, 40),
+        (12, 2, (0.5, 2.5), (5e-2, 0.5), 0.04, 10),
+        (12, 2, (0.5, 2.5), (5e-3, 5e-2), 0.02, 10),
     ]
-    stated, true, asked = [], [], []
-    for count, latent, steepness, variance, step in tiers:
+    stated, true = [], []
+    for count, latent, steepness, variance, step, reach in tiers:
         for seed in range(count):
             decoder = Decoder(seed, latent, steepness, variance)
-            truth, doubt = on_a_fine_grid(decoder, latent, step)
-            known = doubt < 1e-6  # there, the finer step is right to rounding
-            for tolerance in (1e-1, 1e-2, 1e-4):
-                exact = exact_evidence(decoder, latent, tolerance)
-                stated.append(exact.error[known])
-                true.append((exact.log_evidence - truth).abs()[known])
-                asked.append(torch.full_like(stated[-1], tolerance))
-    stated, true, asked = torch.cat(stated), torch.cat(true), torch.cat(asked)
-    assert len(stated) > 0.95 * 204 * 5 * 3  # the references that are not known are few
-    honest, deflated = (float((true <= stated * f).double().mean()) for f in (1, 0.01))
-    assert honest >= 0.99
-    assert deflated < 0.97  # a hundredth of the error would not do: the check can fail
-    assert float((stated <= asked).double().mean()) >= 0.99  # and it is not simply large
+            truth, doubt = on_a_fine_grid(decoder, latent, step, reach)
+            assert (doubt < 1e-6).all()  # so the finer step is right to rounding, for every image
+            exact = [exact_evidence(decoder, latent, tolerance) for tolerance in TOLERANCES]
+            stated.append(torch.stack([e.error for e in exact]))
+            true.append(torch.stack([(e.log_evidence - truth).abs() for e in exact]))
+    return torch.stack(stated), torch.stack(true)
+
+
+@pytest.mark.equation("eq-mesh-error")
+@pytest.mark.parametrize("latents", [1, 2])
+def test_the_stated_error_bounds_the_true_one_for_99_in_100(decoders, latents):
+    """At each tolerance alone, and for two latents, on which the book relies, apart from one."""
+    chosen = slice(0, 192) if latents == 1 else slice(192, None)
+    stated, true = (part[chosen] for part in decoders)
+    honest = (true <= stated).double()  # (decoders, tolerances, images)
+    assert (honest.mean((0, 2)) > 0.99).all()
+    # Images and tolerances of one decoder are not independent, so the decoders count as well.
+    assert float(honest.amin((1, 2)).mean()) > 0.95
+
+
+@pytest.mark.equation("eq-mesh-error")
+def test_the_stated_error_is_not_simply_large(decoders):
+    stated, true = decoders
+    deflated = (true <= 0.01 * stated).double()
+    assert float(deflated.mean()) < 0.97  # a hundredth of the error would not do
+    asked = torch.tensor(TOLERANCES, dtype=torch.float64)[:, None]
+    assert float((stated <= asked).double().mean()) >= 0.99
 
 
 @pytest.mark.equation("eq-mesh-error")

@@ -61,6 +61,14 @@ def standard(latent):
     return Independent(Normal(zeros, ones), 1)
 
 
+def price(posterior):
+    """The library's KL of a posterior from N(0, I): (batch,), nats."""
+    law, prior = oracle(posterior), standard(posterior.mean.shape[-1])
+    if isinstance(law, MultivariateNormal):
+        prior = MultivariateNormal(prior.mean, torch.diag_embed(prior.variance))
+    return kl_divergence(law, prior)
+
+
 @pytest.mark.equation("vae7")
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_posteriors_agree_with_torch_distributions(encoder):
@@ -68,10 +76,7 @@ def test_posteriors_agree_with_torch_distributions(encoder):
     expected = oracle(posterior)
     z = standard_normal((6, 4, LATENT), generator(2))
     torch.testing.assert_close(posterior.log_density(z), expected.log_prob(z))
-    prior = standard(LATENT)
-    if encoder is models.FullEncoder:
-        prior = MultivariateNormal(prior.mean, torch.eye(LATENT).double())
-    torch.testing.assert_close(posterior.kl_to_prior(), kl_divergence(expected, prior))
+    torch.testing.assert_close(posterior.kl_to_prior(), price(posterior))
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
@@ -193,13 +198,18 @@ def test_the_bound_is_assembled_from_torch_distributions(encoder, variance):
     model, x = small(encoder, GaussianPixels(chosen)), images()
     noise = standard_normal((3, 4, LATENT), generator(9))
     posterior = model.encoder(x)
-    z = posterior.draw(noise)
-    deviation = model.pixels.variance(z).exp().sqrt().expand(3, 4, PIXELS)
+    law = oracle(posterior)
+    if encoder is models.FullEncoder:
+        z = law.mean + torch.einsum("bij,kbj->kbi", law.scale_tril, noise)
+    else:
+        z = law.mean + law.stddev * noise
+    deviation = model.likelihood.variance(z).exp().sqrt().expand(3, 4, PIXELS)
     score = Independent(Normal(model.decoder(z), deviation), 1).log_prob(x)  # (3, 4)
-    density = oracle(posterior).log_prob(z)
+    density = law.log_prob(z)
     bound = model(x, noise)
     torch.testing.assert_close(bound.log_likelihood, score.mean(0))
-    torch.testing.assert_close(bound.elbo, score.mean(0) - posterior.kl_to_prior())
+    torch.testing.assert_close(bound.kl, price(posterior))
+    torch.testing.assert_close(bound.elbo, score.mean(0) - price(posterior))
     expected = score + standard(LATENT).log_prob(z) - density
     torch.testing.assert_close(model.log_weight(x, noise), expected)
 
@@ -274,7 +284,7 @@ def test_a_linear_model_reaches_its_known_evidence():
     torch.testing.assert_close(exact.log_weight(x, noise), evidence.expand(7, 3))
 
     other = models.DiagonalEncoder(PIXELS, 4, 2, generator(15)).double()
-    wrong = models.VAE(other, exact.decoder, exact.pixels)
+    wrong = models.VAE(other, exact.decoder, exact.likelihood)
     noise = standard_normal((200_000, 3, 2), generator(16))
     bound = wrong(x, noise).elbo
     estimate = importance_weighted_bound(wrong.log_weight(x, noise))
@@ -290,6 +300,56 @@ def test_the_same_model_takes_bernoulli_pixels():
     score = torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(-1)
     torch.testing.assert_close(model(x, noise).log_likelihood, score.mean(0))
     torch.testing.assert_close(model.decode(noise), model.decoder(noise).sigmoid())
+
+
+@pytest.mark.equation("vae6")
+def test_prior_means_are_decoded_draws_of_the_prior():
+    model = small()
+    seen = model.prior_means(4, generator(5))
+    z = torch.randn(4, LATENT, generator=generator(5), dtype=torch.float64)
+    torch.testing.assert_close(seen, model.decoder(z).detach())
+    assert not seen.requires_grad
+    with pytest.raises(TypeError, match=r"must be a torch.Generator, got None"):
+        model.prior_means(4, None)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_posterior_has_a_root_and_can_be_made_from_one(encoder):
+    posterior = small(encoder).encoder(images())
+    expected = oracle(posterior)
+    if encoder is models.FullEncoder:
+        covariance = expected.covariance_matrix
+    else:
+        covariance = expected.variance.diag_embed()
+    torch.testing.assert_close(posterior.root @ posterior.root.mT, covariance)
+    again = type(posterior).from_root(posterior.mean, posterior.root)
+    for seen, part in zip(again, posterior, strict=True):
+        torch.testing.assert_close(seen, part)
+
+
+def test_a_diagonal_posterior_keeps_the_variances_of_a_full_root():
+    full = small(models.FullEncoder).encoder(images())
+    diagonal = models.DiagonalPosterior.from_root(full.mean, full.root)
+    variances = oracle(full).covariance_matrix.diagonal(dim1=-2, dim2=-1)
+    torch.testing.assert_close(diagonal.log_variance.exp(), variances)
+
+
+@pytest.mark.equation("eq-importance-weight")
+def test_the_log_weight_of_given_draws_is_that_of_torch_distributions():
+    z = standard_normal((6, 4, LATENT), generator(2))
+    log_likelihood = standard_normal((6, 4), generator(3))
+    for encoder in ENCODERS:
+        posterior = small(encoder).encoder(images())
+        expected = log_likelihood + standard(LATENT).log_prob(z) - oracle(posterior).log_prob(z)
+        torch.testing.assert_close(models.log_weight(log_likelihood, posterior, z), expected)
+
+
+def test_two_precisions_do_not_mix():
+    noise = torch.zeros(1, 4, LATENT)
+    with pytest.raises(TypeError, match=r"x is torch.float32, but .* weights are torch.float64"):
+        small()(images().float(), noise.double())
+    with pytest.raises(TypeError, match=r"noise is torch.float32, but the images are"):
+        small()(images(), noise)
 
 
 def test_a_reconstruction_decodes_the_mean():
@@ -350,6 +410,11 @@ def test_weights_come_from_the_generator_alone():
     assert torch.equal(first[0].weight, second[0].weight)
     assert not torch.equal(first[0].weight, other[0].weight)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_weights_need_a_generator():
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, got None"):
+        network([4, 3], None)
 
 
 def test_an_encoder_may_have_several_hidden_layers():

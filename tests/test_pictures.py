@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 import torch
 
 from vae_tutorial.pictures import DIGIT_COLOURS, gradient_flow, image_rows, latent_map
@@ -9,7 +10,7 @@ from vae_tutorial.pictures import DIGIT_COLOURS, gradient_flow, image_rows, late
 
 def test_images_keep_their_place_and_share_one_range():
     images = torch.linspace(0, 1, 3 * 64).reshape(3, 64)
-    figure = image_rows({"seen": images, "decoded": images[:2]})
+    figure = image_rows([("seen", images), ("decoded", images[:2])])
     shown = [axes.images[0] for axes in figure.axes if axes.images]
     assert len(shown) == 5
     assert np.allclose(shown[1].get_array(), images[1].reshape(8, 8))
@@ -28,6 +29,23 @@ def test_a_latent_map_names_each_class_at_its_mean():
     assert len(axes.collections) == len(DIGIT_COLOURS) == 10
     (circle,) = axes.lines
     assert np.allclose(np.hypot(*circle.get_data()), 2.0)
+
+
+def test_a_class_without_a_point_is_left_out():
+    figure = latent_map(torch.tensor([[0.5, 1.0], [0.0, 2.0]]), torch.tensor([3, 3]))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["3"]
+
+
+@pytest.mark.parametrize("z", [torch.zeros(1, 20, 2), torch.zeros(20, 3), torch.zeros(19, 2)])
+def test_points_that_do_not_fit_are_named(z):
+    with pytest.raises(ValueError, match=r"z must be \(n, 2\) and labels \(n,\), got"):
+        latent_map(z, torch.arange(10).repeat(2))
+
+
+def test_images_of_another_shape_are_named():
+    for images in (torch.zeros(2, 63), torch.zeros(64), torch.zeros(2, 8, 8)):
+        with pytest.raises(ValueError, match=r"images must be \(n, 64\), but row 'odd' has shape"):
+            image_rows([("even", torch.zeros(2, 64)), ("odd", images)])
 
 
 def test_the_picture_marks_what_a_gradient_reaches():

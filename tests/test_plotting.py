@@ -61,6 +61,6 @@ def test_labels_at_line_ends_do_not_overlap():
 
 
 def test_an_unknown_ink_is_refused():
-    with pytest.raises(KeyError, match="mauve"):
+    with pytest.raises(ValueError, match=r"ink must be one of data, .*got .mauve."):
         panels(Panel([Line(x, x, "mauve")], "a", "b"))
     assert plt.get_fignums() == []  # a figure that failed is closed as well

@@ -1,5 +1,7 @@
 """Rows and averages; with two processes, against PyTorch's own DistributedDataParallel."""
 
+import os
+
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
@@ -33,6 +35,46 @@ def test_without_torchrun_a_process_is_alone(monkeypatch):
     with joined(torch.device("cpu")) as processes:
         assert processes == ALONE
     assert not distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"WORLD_SIZE": "x"}, "WORLD_SIZE, which torchrun sets, must be a whole number, got 'x'"),
+        ({"WORLD_SIZE": "2"}, "RANK, which torchrun sets, must be a whole number, got ''"),
+        ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK, which"),
+        ({"WORLD_SIZE": "2", "RANK": "2", "MASTER_PORT": "1"}, "RANK must be below WORLD_SIZE, 2"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "no"}, "MASTER_PORT, which"),
+        ({"WORLD_SIZE": "1", "RANK": "0", "MASTER_PORT": "1"}, "MASTER_ADDR"),
+    ],
+)
+def test_what_a_launcher_got_wrong_is_named(variables, named, monkeypatch):
+    for name in ("WORLD_SIZE", "RANK", "MASTER_PORT", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in variables.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(ValueError, match=named), joined(torch.device("cpu")):
+        pass
+    assert not distributed.is_initialized()
+
+
+def test_a_process_is_abandoned_once_its_launcher_is_gone(monkeypatch):
+    assert not ALONE.abandoned()
+    mine = Processes(0, 2, os.getppid())
+    assert not mine.abandoned()
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert mine.abandoned()
+
+
+def test_a_lost_process_is_an_error_of_one_line(monkeypatch):
+    def broken(flat):
+        raise RuntimeError(
+            "[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer"
+        )
+
+    monkeypatch.setattr(distributed, "all_reduce", broken)
+    with pytest.raises(ConnectionError, match="process 1 lost another one, and ends"):
+        Processes(1, 2).average({"a": torch.ones(2)})
 
 
 def network():

@@ -199,36 +199,6 @@ def test_the_card_is_drawn_from_the_bound_and_its_gap(monkeypatch):
     assert card.icon(means, bound, evidence) == stored
 
 
-def test_a_formula_becomes_mathml_and_scripts_go(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "press")
-    import epub
-
-    page = (
-        '<head><link rel="stylesheet" href="_static/gone.css" /></head><span class="math x">'
-        "\\(a &lt; b\\)</span><div>\\[\nc\n\\]</div><script>1</script><details><br></details>"
-    )
-    assert epub.formulas(page) == {("a < b", False), ("\nc\n", True)}
-    made = {
-        ("a < b", False): "<math ><mi>1</mi></math>",
-        ("\nc\n", True): "<math ><mi>2</mi></math>",
-    }
-    done = epub.finished(page, made, set())
-    assert '<span class="math x"><math alttext="a &lt; b" ><mi>1</mi></math></span>' in done
-    assert '<div><math alttext="c" ><mi>2</mi></math></div>' in done
-    assert "script" not in done
-    assert "gone.css" not in done
-    assert '<details open="open"><br /></details>' in done
-
-
-def test_script_and_double_struck_letters_are_single_characters(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "press")
-    import epub
-
-    found = [epub.letter(*asked) for asked in (("script", "L"), ("script", "N"))]
-    found += [epub.letter(*asked) for asked in (("double-struck", "R"), ("double-struck", "E"))]
-    assert found == ["ℒ", "𝒩", "ℝ", "𝔼"]
-
-
 def test_the_workflow_runs_the_readme_s_two_commands_with_least_permissions():
     text = (ROOT / ".github" / "workflows" / "book.yml").read_text("utf-8")
     workflow = yaml.safe_load(text)

@@ -58,9 +58,9 @@ def test_trapezoid_error_on_a_gaussian_stays_below_its_bound(mean, num_nodes):
 
 @pytest.mark.parametrize("num_nodes", [1, 0, -3])
 def test_too_few_nodes(num_nodes):
-    with pytest.raises(ValueError, match="num_nodes - 1 must be at least 1"):
+    with pytest.raises(ValueError, match="num_nodes must be at least 2"):
         trapezoid(0.0, 1.0, num_nodes)
-    with pytest.raises(ValueError, match="deg must be a positive integer"):
+    with pytest.raises(ValueError, match="num_nodes must be at least 1"):
         gauss_legendre(0.0, 1.0, min(num_nodes, 0))
 
 

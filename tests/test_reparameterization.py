@@ -258,8 +258,26 @@ def test_the_variances_follow_the_laws_derived_by_hand(width):
         assert worst_error((seen.mean - 2).square().mean(-1, keepdim=True), law) < 4.5
 
 
+def test_the_root_moves_no_mean_of_a_gradient_but_moves_its_variance():
+    """f = z₁ z₂ with covariance [[1, ρ], [ρ, 2]]: dE[f]/dρ is 1, by product nodes of numpy."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(6)  # exact: the estimates are quadratic
+    noise = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2)
+    weights, noise = np.outer(weights, weights).ravel() / (2 * np.pi), torch.from_numpy(noise)
+    spreads = []
+    for root in (torch.linalg.cholesky, symmetric_root):
+
+        def values(rho, root=root):
+            covariance = torch.stack([1 + 0 * rho, rho, rho, 2 + 0 * rho]).reshape(2, 2)
+            return draw_full(torch.zeros(2).double(), root(covariance), noise).prod(-1)  # (n,)
+
+        slopes = torch.autograd.functional.jacobian(values, tensor(1.1)).numpy()
+        assert weights @ slopes == pytest.approx(1, abs=1e-9)
+        spreads.append(weights @ (slopes - 1) ** 2)
+    assert spreads[0] > 2 * spreads[1]
+
+
 @pytest.mark.equation("eq-step-gradient")
-def test_at_a_jump_only_the_score_function_is_right():
+def test_at_a_jump_the_score_function_is_right_and_the_pathwise_gradient_is_not():
     noise, exact = standard_normal((100_000, 1), generator(8)), stats.norm.pdf(0.3)
     path, score, centred = all_estimates(
         lambda z: (z.sign()[:, 0] + 1) / 2, tensor(0.3), tensor(0.0), noise
@@ -372,14 +390,17 @@ def test_no_edge_leads_into_an_unrecorded_draw():
     [
         (
             lambda: draw_diagonal(MEAN, LOG_VARIANCE, tensor(1.0, 2.0)),
-            "last axis of noise must be 3",
+            "noise must be .* d = 3 as in mean",
         ),
-        (lambda: draw_diagonal(MEAN, tensor(1.0), MEAN), "last axis of log_variance must be 3"),
+        (
+            lambda: draw_diagonal(MEAN, tensor(1.0), MEAN),
+            "log_variance must be .* d = 3 as in mean",
+        ),
         (lambda: draw_diagonal(MEAN * math.nan, MEAN, MEAN), "mean must be finite"),
-        (lambda: draw_full(MEAN, torch.eye(2).double(), MEAN), "root must be 3 by 3"),
+        (lambda: draw_full(MEAN, torch.eye(2).double(), MEAN), "root must be .* d = 3 as in mean"),
         (
             lambda: draw_full(MEAN, torch.eye(3).double(), tensor(1.0)),
-            "last axis of noise must be 3",
+            "noise must be .* d = 3 as in mean",
         ),
         (lambda: draw_full(tensor(math.inf), torch.eye(1).double(), tensor(1.0)), "mean must be"),
         (lambda: symmetric_root(tensor([1.0, 2.0], [0.0, 1.0])), "must be symmetric"),
@@ -392,15 +413,15 @@ def test_no_edge_leads_into_an_unrecorded_draw():
         ),
         (
             lambda: score_function_gradients(tensor(1.0, 2.0), MEAN, MEAN[None]),
-            r"got \(2,\) for noise \(1, 3\)",
+            r"noise must be \(K, d\) with K = 2 as in values .*, got shape \(1, 3\)",
         ),
         (lambda: score_function_gradients(tensor(math.nan), MEAN, MEAN[None]), "values must be"),
         (lambda: score_function_gradients(tensor(1.0), MEAN, MEAN[None] * math.inf), "noise must"),
         (
             lambda: score_function_gradients(tensor(1.0), MEAN[:2], MEAN[None]),
-            "last axis of log_variance must be 3",
+            "noise must be .* d = 2 as in log_variance",
         ),
-        (lambda: leave_one_out(tensor(1.0)), "at least 2 draws, got 1"),
+        (lambda: leave_one_out(tensor(1.0)), r"K at least 2, got shape \(1,\)"),
         (lambda: leave_one_out(tensor(1.0, math.nan)), "values must be finite"),
         (lambda: gradient_graph({"z": tensor(1.0)}), "z requires no gradient"),
     ],

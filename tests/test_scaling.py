@@ -1,6 +1,5 @@
 """The fast step against the plain one, and what the processes see against what one would see."""
 
-import functools
 import math
 
 import pytest
@@ -8,13 +7,20 @@ import torch
 from torch._inductor.cpp_builder import get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
-from vae_tutorial.adam import adam_scales
+from vae_tutorial.adam import adam_coefficients
 from vae_tutorial.likelihoods import BernoulliPixels
 from vae_tutorial.models import VAE, DiagonalEncoder, network
 from vae_tutorial.noise import generator, standard_normal
-from vae_tutorial.processes import Processes
-from vae_tutorial.scaling import batches, compiled, in_place
-from vae_tutorial.training import Update, initial_state, make_step, negative_elbo, run_epoch
+from vae_tutorial.processes import ALONE, Processes
+from vae_tutorial.scaling import batches, compiled, in_place, make_shared_step
+from vae_tutorial.training import (
+    Update,
+    initial_state,
+    make_gradients,
+    make_step,
+    negative_elbo,
+    run_epoch,
+)
 
 PIXELS, LATENT = 6, 2
 
@@ -52,10 +58,10 @@ def test_in_place_gives_the_pure_steps_numbers_in_the_memory_it_was_given():
     before = [value.data_ptr() for value in tensors(mine)]
     parameters, moments = mine.parameters, mine.moments
     for count, (batch, noise) in enumerate(epoch(grey()), 1):
-        scales = adam_scales(count, 0.01, batch)
-        update = step(*pure[:2], scales, batch, noise)
+        coefficients = adam_coefficients(count, 0.01, batch)
+        update = step(*pure[:2], coefficients, batch, noise)
         pure = pure._replace(parameters=update.parameters, moments=update.moments)
-        seen = in_place(step)(parameters, moments, scales, batch, noise)
+        seen = in_place(step)(parameters, moments, coefficients, batch, noise)
         assert isinstance(seen, Update)
         assert seen.parameters is parameters
         assert seen.moments is moments
@@ -75,6 +81,37 @@ def test_an_epoch_in_place_ends_where_the_pure_one_does():
     assert mine.parameters is start.parameters  # and so the start is gone
 
 
+def test_a_shared_step_moves_by_the_average_of_the_gradients():
+    """Two processes, played by one: what the other one has is handed in, where a sum would be."""
+    (batch, noise), *_ = epoch(grey())
+    state, rows = initial_state(small()), [Processes(rank, 2).rows(8) for rank in (0, 1)]
+    halves = [
+        make_gradients(small(), negative_elbo)(state.parameters, batch[r], noise[:, r])[0]
+        for r in rows
+    ]
+
+    class Played(Processes):
+        def average(self, tensors):
+            assert all(map(torch.equal, tensors.values(), halves[0].values()))
+            return {name: (halves[0][name] + halves[1][name]) / 2 for name in tensors}
+
+    coefficients = adam_coefficients(1, 0.01, batch)
+    shared = make_shared_step(small(), negative_elbo, Played(0, 2))
+    seen = shared(*state[:2], coefficients, batch[rows[0]], noise[:, rows[0]])
+    whole = make_step(small(), negative_elbo)(*state[:2], coefficients, batch, noise)
+    for name, expected in whole.moments.first.items():
+        torch.testing.assert_close(seen.moments.first[name], expected)
+    assert len(seen.bound.elbo) == 4  # its own rows
+
+
+def test_alone_a_shared_step_is_the_plain_one():
+    plain, shared = initial_state(small()), initial_state(small())
+    plain, _ = run_epoch(make_step(small(), negative_elbo), plain, epoch(grey()), 0.01)
+    step = make_shared_step(small(), negative_elbo, ALONE)
+    shared, _ = run_epoch(step, shared, epoch(grey()), 0.01)
+    assert all(map(torch.equal, tensors(plain), tensors(shared)))
+
+
 # Compiling
 
 
@@ -84,7 +121,7 @@ def test_a_compiled_epoch_agrees_with_the_plain_one_to_rounding():
         get_cpp_compiler()
     except InvalidCxxCompiler:
         pytest.skip("torch.compile needs a C++ compiler, and finds none here")
-    said, step = [], make_step(small(), negative_elbo)
+    said, step = [], make_shared_step(small(), negative_elbo, ALONE)
     fast = compiled(in_place(step), said.append)
     seen, means = run_epoch(fast, initial_state(small()), epoch(grey()), 0.01)
     plain, plain_means = run_epoch(step, initial_state(small()), epoch(grey()), 0.01)
@@ -127,15 +164,27 @@ def test_what_is_compiled_is_what_runs(monkeypatch):
     function = compiled(lambda x: x + 1)
     assert [function(1), function(2), function(3)] == [-2, -3, -4]
     assert calls == [1, 2, 3]  # each ran once, the first one too
-    assert asked == [{"fullgraph": True}]
+    assert [(options.pop("fullgraph"), *options) for options in asked] == [(True, "options")]
 
 
 def test_an_error_of_the_function_itself_is_not_hidden(monkeypatch):
-    monkeypatch.setattr(torch, "compile", functools.partial(lambda function, fullgraph: function))
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     said = []
     with pytest.raises(ZeroDivisionError):
         compiled(lambda x: x / 0, said.append)(1)
     assert said == []
+
+
+def test_a_graph_looks_at_the_batch_alone_and_never_computes_with_a_wrong_shape():
+    def scaled(parameters, batch):
+        return {name: value * batch.sum() for name, value in parameters.items()}
+
+    function = compiled(scaled)
+    for rows in (3, 5, 5, 2):  # a new shape of the batch is a new graph
+        seen = function({"a": torch.ones(4)}, torch.ones(rows))
+        assert torch.equal(seen["a"], torch.full((4,), float(rows)))
+    with pytest.raises(AssertionError, match=r"expected size 7==4|wrong number of dimensions"):
+        function({"a": torch.ones(7)}, torch.ones(5))
 
 
 # Batches

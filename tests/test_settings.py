@@ -8,7 +8,15 @@ import torch
 from torch import nn
 
 from vae_tutorial import datasets
-from vae_tutorial.engine.settings import Settings, build, load_settings, prepare, save_settings
+from vae_tutorial.engine import memory
+from vae_tutorial.engine.settings import (
+    Settings,
+    build,
+    count_parameters,
+    parsed,
+    prepare,
+    require_memory,
+)
 from vae_tutorial.importance import ImportanceWeighted
 from vae_tutorial.noise import generator
 
@@ -56,7 +64,7 @@ def test_a_given_variance_is_the_one_in_the_likelihood():
     z = torch.zeros(1, 3, 2)
     mean = model.decoder(z)
     expected = torch.distributions.Normal(mean, 0.5).log_prob(x).sum(-1)
-    seen = model.pixels.log_likelihood(x, mean, z)
+    seen = model.likelihood.log_density(x, mean, z)
     torch.testing.assert_close(seen, expected)
 
 
@@ -114,26 +122,85 @@ def test_training_images_are_binarized_once_where_that_is_asked():
     assert gap.abs() < 4 * spread  # four standard errors of the mean
 
 
+IMPOSSIBLE = [
+    *(("samples", value) for value in (0, True, None, 2**63, 1e300, float("inf"))),
+    *(("epochs", value) for value in ("60", float("inf"), 10**400)),
+    ("batch_size", 1.5),
+    *(("latent", value) for value in (None, -1, 10**20, [2], {})),
+    *(("hidden", value) for value in ([8, -8], [], 8, None, "8", {"8": 8}, [[8]], [10**20], ["8"])),
+    *(("seed", value) for value in ("0", -1, 2**63, 2**70, True, 1.0, None, [0])),
+    *(("learning_rate", value) for value in (0, "0.1", None, True, float("nan"), 10**400, [1])),
+    *(("final_learning_rate", value) for value in (0, -1, "x", float("inf"), False, [], {})),
+    *(("variance", value) for value in (0, -1, "x", [0.1], {"a": 1}, float("nan"), True, [])),
+    *(("likelihood", value) for value in ("poisson", "Bernoulli", None, [])),
+    *(("objective", value) for value in ("IWAE", 0, {})),
+    ("activation", "foo"),
+    ("binarization", "both"),
+    *(("data", value) for value in (7, None, [])),
+    ("start_from", 3),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), IMPOSSIBLE)
+def test_settings_that_no_run_can_have_are_refused_by_their_name(name, value):
+    content = Settings()._asdict() | {name: value}
+    with pytest.raises((ValueError, TypeError), match=name):
+        parsed(content).checked()
+    settings = Settings(**content)
+    with pytest.raises((ValueError, TypeError), match=name):
+        build(settings, 64)  # at the door of whoever comes without a file, too
+
+
+def test_settings_come_back_from_json_as_they_went_in():
+    for settings in (
+        Settings(),
+        Settings(hidden=(3, 4), variance=0.5, final_learning_rate=1e-5, seed=2**63 - 1),
+        Settings(start_from="a/b", likelihood="bernoulli", learning_rate=1),
+    ):
+        assert parsed(json.loads(json.dumps(settings._asdict()))).checked() == settings
+
+
+@pytest.mark.parametrize("content", [None, [], 3, "a", {}, {"hidden": [8], "foreign": 1}])
+def test_an_object_without_all_settings_is_none(content):
+    with pytest.raises(ValueError, match="needed an object with data, likelihood"):
+        parsed(content)
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("samples", 0),
-        ("epochs", "60"),
-        ("batch_size", 1.5),
-        ("latent", None),
-        ("hidden", [8, -8]),
-        ("seed", "0"),
-        ("learning_rate", 0),
-        ("learning_rate", "0.1"),
-        ("likelihood", "poisson"),
-        ("data", 7),
-    ],
+    "settings",
+    [Settings(), Settings(hidden=(7, 5, 3), latent=4), Settings(likelihood="bernoulli")],
 )
-def test_settings_that_no_run_can_have_are_refused(name, value, tmp_path):
-    save_settings(tmp_path, Settings(), torch.device("cpu"))
-    path = tmp_path / "config.json"
-    content = json.loads(path.read_text("utf-8"))
-    content["settings"][name] = value
-    path.write_text(json.dumps(content), "utf-8")
-    with pytest.raises(ValueError, match="does not hold the settings of a run"):
-        load_settings(tmp_path)
+def test_parameters_are_counted_without_building_them(settings):
+    model = build(settings, 30)
+    networks = sum(p.numel() for n, p in model.named_parameters() if not n.startswith("pixels"))
+    assert count_parameters(settings, 30) == networks
+
+
+HUGE = [
+    {"latent": 10**9},
+    {"hidden": (10**6, 10**6)},
+    {"samples": 10**12},
+    {"hidden": (2**63 - 1,) * 3, "latent": 2**63 - 1},
+]
+
+
+@pytest.mark.parametrize("changed", HUGE)
+def test_what_no_memory_holds_is_refused_with_both_numbers(changed, monkeypatch):
+    monkeypatch.setattr(memory, "limit", lambda: 24 * 10**9)
+    with pytest.raises(
+        ValueError, match=r"needs at least [\d.e+]+ [TP]B of memory, here are 24 GB"
+    ):
+        require_memory(Settings(**changed), 64)
+
+
+def test_a_step_needs_what_its_draws_need(monkeypatch):
+    settings = Settings(batch_size=10, samples=1000, latent=3, hidden=(4,))
+    parameters = (
+        4 * 4 * sum(p.numel() for p in build(settings._replace(variance=1.0), 64).parameters())
+    )
+    draws = 10 * 1000 * (4 * 64 + 3 * (8 + 4))
+    monkeypatch.setattr(memory, "limit", lambda: parameters + draws)
+    require_memory(settings, 64)
+    monkeypatch.setattr(memory, "limit", lambda: parameters + draws - 1)
+    with pytest.raises(ValueError, match="a step of 10 images with 1000 samples each needs at"):
+        require_memory(settings, 64)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from vae_tutorial.engine import terminal
-from vae_tutorial.engine.terminal import Interrupts, progress, say
+from vae_tutorial.engine.terminal import Interrupts, answer, progress, require_output, say
 
 
 class Terminal(io.StringIO):
@@ -34,6 +34,33 @@ def test_a_terminal_sees_how_far_it_is(monkeypatch):
     drawn = sys.stderr.getvalue().split("\r")
     assert "[###############...............] 2/4, 3 s left" in drawn[3]  # 3 s passed for 2 of 4
     assert drawn[-1] == "\033[K"  # the bar is wiped away
+
+
+def test_the_bar_is_there_before_the_first_item_is_done(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    items = progress(iter("ab"), 2)
+    next(items)
+    assert sys.stderr.getvalue() == "\r[..............................] 0/2, 0 s left "
+
+
+class Gone(Terminal):
+    def write(self, text):
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stream", [None, Gone()])
+def test_work_goes_on_where_nobody_reads(monkeypatch, stream):
+    monkeypatch.setattr(sys, "stderr", stream)
+    say("a line")
+    assert list(progress(iter("abc"), 3)) == ["a", "b", "c"]
+
+
+def test_an_answer_is_written_through_or_fails(capsys, monkeypatch):
+    answer("a result")
+    assert capsys.readouterr() == ("a result\n", "")
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(ValueError, match="standard output is closed"):
+        require_output()
 
 
 def test_the_first_interrupt_is_noted_and_the_second_stops(capsys):

@@ -8,13 +8,22 @@ import torch
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from vae_tutorial.adam import Moments, adam_scales, zero_moments
+from vae_tutorial.adam import Moments, adam_coefficients, zero_moments
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import load_digits, minibatches
 from vae_tutorial.likelihoods import FixedVariance, GaussianPixels, SharedVariance
 from vae_tutorial.models import VAE, DiagonalEncoder, FullEncoder, network
 from vae_tutorial.noise import generator, standard_normal
-from vae_tutorial.training import average_bound, distortion, fit, make_step, negative_elbo
+from vae_tutorial.training import (
+    average_bound,
+    distortion,
+    fit,
+    initial_state,
+    make_gradients,
+    make_step,
+    negative_elbo,
+    run_epoch,
+)
 
 TRAIN = load_digits(torch.float64).train[:40]
 SETTINGS = {"epochs": 2, "batch_size": 15, "learning_rate": 0.01}
@@ -30,7 +39,7 @@ def small(encoder=DiagonalEncoder, variance=None, seed=0):
 def ingredients(model, num_samples=1, count=1):
     parameters = {name: value.detach().clone() for name, value in model.named_parameters()}
     noise = standard_normal((num_samples, len(TRAIN), 2), generator(1))
-    return parameters, zero_moments(parameters), adam_scales(count, 0.01, TRAIN), TRAIN, noise
+    return parameters, zero_moments(parameters), adam_coefficients(count, 0.01, TRAIN), TRAIN, noise
 
 
 def flat(thing):
@@ -52,8 +61,8 @@ def test_steps_are_those_of_torch_adam(encoder, objective, num_samples):
     parameters, moments, *_ = ingredients(model)
     for count in range(1, 13):
         noise = standard_normal((num_samples, len(TRAIN), 2), generator(count))
-        scales = adam_scales(count, 0.02, TRAIN)
-        parameters, moments, bound = step(parameters, moments, scales, TRAIN, noise)
+        coefficients = adam_coefficients(count, 0.02, TRAIN)
+        parameters, moments, bound = step(parameters, moments, coefficients, TRAIN, noise)
         optimiser.zero_grad()
         expected = oracle(TRAIN, noise)
         kl = expected.kl if objective is negative_elbo else 0.0
@@ -83,6 +92,20 @@ def test_a_step_is_pure():
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not any(tensor.requires_grad for tensor in flat(first))
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("objective", [negative_elbo, distortion])
+def test_gradients_are_those_of_backward(objective):
+    model, oracle = small(), small()
+    parameters, _, _, batch, noise = ingredients(model)
+    seen, bound = make_gradients(model, objective)(parameters, batch, noise)
+    expected = oracle(batch, noise)
+    kl = expected.kl if objective is negative_elbo else 0.0
+    (kl - expected.log_likelihood).mean().backward()
+    for name, parameter in oracle.named_parameters():
+        torch.testing.assert_close(seen[name], parameter.grad)
+    torch.testing.assert_close(bound.elbo, expected.elbo.detach())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_a_step_moves_every_parameter():
@@ -202,7 +225,7 @@ def test_fit_is_fixed_by_its_seed():
 
 def test_a_fixed_variance_survives_training():
     fitted = fit(small(variance=FixedVariance(0.2)), TRAIN, generator=generator(0), **SETTINGS)
-    assert fitted.model.pixels.variance(TRAIN).exp().item() == pytest.approx(0.2)
+    assert fitted.model.likelihood.variance(TRAIN).exp().item() == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -226,17 +249,24 @@ def test_a_learned_variance_reaches_the_mean_squared_error():
     choice = {"epochs": 600, "batch_size": 40, "learning_rate": 0.02}
     fitted = fit(model, TRAIN, generator=generator(4), **choice).model
     expected = float(TRAIN.var(0, correction=0).mean())
-    assert fitted.pixels.variance.log_variance.exp().item() == pytest.approx(expected, rel=0.01)
+    assert fitted.likelihood.variance.log_variance.exp().item() == pytest.approx(expected, rel=0.01)
 
 
-def test_average_bound_is_the_models_own_and_needs_no_gradient():
+def test_average_bound_is_that_of_torch_distributions_and_needs_no_gradient():
     model = small()
     seen = average_bound(model, TRAIN, 6, generator(8))
-    expected = model(TRAIN, standard_normal((6, 40, 2), generator(8)))
-    for a, b in zip(seen, expected, strict=True):
-        torch.testing.assert_close(a, b.detach())
-        assert not a.requires_grad
-        assert a.shape == (40,)
+    with torch.no_grad():
+        mean, log_variance = model.encoder.network(TRAIN).chunk(2, -1)  # (40, 2) each
+        q = Normal(mean, log_variance.exp().sqrt())
+        decoded = model.decoder(q.mean + q.stddev * standard_normal((6, 40, 2), generator(8)))
+        deviation = model.likelihood.variance.log_variance.exp().sqrt()
+        score = Normal(decoded, deviation).log_prob(TRAIN).sum(-1).mean(0)  # (40,)
+    rate = kl_divergence(q, Normal(torch.zeros_like(mean), torch.ones_like(mean))).sum(-1)
+    torch.testing.assert_close(seen.log_likelihood, score)
+    torch.testing.assert_close(seen.kl, rate)
+    torch.testing.assert_close(seen.elbo, score - rate)
+    assert not any(term.requires_grad for term in seen)
+    assert all(term.shape == (40,) for term in seen)
     with pytest.raises(ValueError, match="noise is empty"):
         average_bound(model, TRAIN, 0, generator(8))
 
@@ -255,12 +285,39 @@ def test_average_bound_is_the_models_own_and_needs_no_gradient():
         ({"images": (16 * TRAIN).long()}, TypeError, "images must be floating point"),
         ({"images": TRAIN * float("nan")}, ValueError, "images must be finite"),
         ({"images": TRAIN[:0]}, ValueError, "images is empty"),
+        ({"images": TRAIN.float()}, TypeError, "x is torch.float32, but .* are torch.float64"),
+        ({"generator": None}, TypeError, "generator must be a torch.Generator, got None"),
     ],
 )
 def test_fit_names_what_is_wrong(change, error, words):
     arguments = {"images": TRAIN, "generator": generator(0)} | SETTINGS | change
     with pytest.raises(error, match=words):
         fit(small(), **arguments)
+
+
+def test_a_last_step_that_leaves_no_numbers_is_an_error_as_well():
+    """No bound is computed after it. The slope of a root at zero is infinite, times zero."""
+    choice = {"epochs": 1, "batch_size": 40, "generator": generator(0)}
+    choice |= {"learning_rate": 0.01, "objective": lambda bound: (0 * bound.elbo).sqrt().mean()}
+    with pytest.raises(ValueError, match="after step 1 must be finite"):
+        fit(small(), TRAIN, **choice)
+
+
+def test_a_rate_that_the_precision_cannot_hold_is_an_error_before_the_first_step():
+    choice = SETTINGS | {"epochs": 1, "learning_rate": 1e39, "generator": generator(0)}
+    with pytest.raises(ValueError, match="learning_rate must be positive and finite, got 1e\\+39"):
+        fit(small().float(), TRAIN.float(), **choice)
+
+
+def test_an_epoch_without_a_batch_is_named():
+    model = small()
+    with pytest.raises(ValueError, match="an epoch needs at least one batch"):
+        run_epoch(make_step(model, negative_elbo), initial_state(model), [], 0.01)
+
+
+def test_a_bound_needs_a_generator():
+    with pytest.raises(TypeError, match=r"must be a torch.Generator, got None"):
+        average_bound(small(), TRAIN, 2, None)
 
 
 def test_a_run_that_diverges_stops_with_an_error():

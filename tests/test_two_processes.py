@@ -72,3 +72,14 @@ def test_when_one_is_killed_all_end_and_a_relaunch_ends_as_if_nothing_had_been(r
     finish(TWO, tmp_path / "alone", epochs)
     killed, alone = (kept(tmp_path / name) for name in ("killed", "alone"))
     assert all(torch.equal(killed[name], alone[name]) for name in alone)
+
+
+@pytest.mark.slow
+def test_when_the_launcher_is_killed_its_processes_stop_and_let_the_folder_go(tmp_path):
+    with start(TWO, tmp_path / "run", 1_000_000) as process:
+        assert any(line.startswith("epoch 3/") for line in process.stderr)
+        process.kill()
+        said = process.stderr.read()  # until the last process has closed it
+    assert "torchrun is gone" in said
+    assert (tmp_path / "run" / "reconstructions.png").exists()
+    assert not (tmp_path / "run" / ".lock").exists()

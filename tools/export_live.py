@@ -38,7 +38,7 @@ def weights() -> dict:
     layers = [layer for layer in model.decoder if isinstance(layer, torch.nn.Linear)]
     return {
         "decoder": [{"weight": float32(at.weight), "bias": float32(at.bias)} for at in layers],
-        "logVariance": model.pixels.variance.log_variance.item(),
+        "logVariance": model.likelihood.variance.log_variance.item(),
         "means": float32(model.encoder(digits.train).mean),  # (1500, 2)
         "labels": "".join(map(str, digits.train_labels.tolist())),
     }

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -66,7 +67,10 @@ def kill(folder: Path, epochs: int, aim: str, start: float, epoch: float, draw: 
     """Start the run, SIGKILL it near `aim`, and tell by what it left where it was hit."""
     with launch(folder, epochs) as process:
         if aim == "start-up":
-            time.sleep(draw.uniform(0, start))
+            wait = draw.uniform(
+                0, start
+            )  # but no longer than to the first line: load may have gone
+            select.select([process.stderr], [], [], wait)
         elif first_epoch(process):
             time.sleep(draw.uniform(0, 4 * epoch))
             while aim == "writing" and process.poll() is None:

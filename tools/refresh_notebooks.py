@@ -27,6 +27,8 @@ import yaml
 from nbclient import NotebookClient
 from PIL import Image
 
+from vae_tutorial.engine.checkpoints import write_whole
+
 ROOT = Path(__file__).parents[1]
 CHAPTERS = ROOT / "book" / "chapters"
 COVER = CHAPTERS.parent / "_static" / "cover.png"
@@ -103,9 +105,7 @@ def refresh(path: Path) -> None:
                 output["data"]["image/png"] = base64.b64encode(png).decode()
                 if "cover" in cell.metadata.get("tags", []):
                     COVER.write_bytes(png)
-    temporary = path.with_suffix(".tmp")
-    nbformat.write(notebook, temporary)
-    temporary.replace(path)
+    write_whole(path, f"{nbformat.writes(notebook).rstrip()}\n".encode())
 
 
 if __name__ == "__main__":

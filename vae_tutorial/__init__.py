@@ -65,10 +65,12 @@ FLOORS = (  # from the top: a room imports only from the floors below its own
 
 WINGS = {  # the floors inside a wing
     "engine": (
-        ("commands", "command_line"),
+        ("command_line",),
+        ("commands",),
         ("runs",),
+        ("folders",),
         ("settings",),
-        ("checkpoints", "provenance", "terminal"),
+        ("checkpoints", "memory", "provenance", "terminal"),
     ),
     "datasets": (("mirrors",), ("idx",)),
 }

@@ -1,16 +1,21 @@
 """`python -m vae_tutorial`: read the command line, run one command, and never show a traceback."""
 
+import os
 import sys
+
+from vae_tutorial.engine import SPINS
+
+if __name__ == "__main__" and "OMP_WAIT_POLICY" not in os.environ:  # before PyTorch is loaded
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 import torch
 
-from vae_tutorial.engine import commands
 from vae_tutorial.engine.command_line import parser
-from vae_tutorial.engine.terminal import say
+from vae_tutorial.engine.terminal import INTERRUPTED, say, stand_in_for_closed_streams
 
-UNUSABLE = 2  # the exit status of a bad option or a bad file
 FAILED = 1
-INTERRUPTED = 130
+UNUSABLE = 2  # the exit status of a bad option or a bad file
+FULL = ("not enough memory", "can't allocate memory", "cannot allocate memory", "out of memory")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,15 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     torch.set_flush_denormal(True)  # tiny numbers cost a hundred times what zeros do
     try:
-        return getattr(commands, options.command)(options)
+        return options.call(options)
     except (ValueError, FileNotFoundError, NotADirectoryError) as error:
         return refuse(error, UNUSABLE)
     except (OSError, FloatingPointError) as error:
         return refuse(error, FAILED)
-    except torch.OutOfMemoryError:
-        return refuse("out of GPU memory: try a smaller --batch-size", FAILED)
-    except KeyboardInterrupt:
-        return refuse("stopped; the last checkpoint is kept", INTERRUPTED)
+    except (MemoryError, RuntimeError) as error:  # PyTorch has its own kinds for GPUs alone
+        if not isinstance(error, MemoryError) and not any(w in str(error).lower() for w in FULL):
+            raise
+        return refuse("out of memory: try a smaller network, or a smaller --batch-size", FAILED)
+    except KeyboardInterrupt as stop:
+        return refuse(str(stop) or "stopped", INTERRUPTED)
 
 
 def refuse(reason: object, status: int) -> int:
@@ -36,6 +43,5 @@ def refuse(reason: object, status: int) -> int:
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    sys.exit(status)
+    stand_in_for_closed_streams()
+    sys.exit(main())

@@ -1,7 +1,8 @@
 """Log-densities, entropies and KL divergences of Gaussians, in nats.
 
 A diagonal Gaussian is a mean and a log-variance, both (..., d). A full one is a mean (..., d) and
-the Cholesky factor L of its covariance (..., d, d): nothing is inverted. Leading axes broadcast.
+the Cholesky factor L of its covariance (..., d, d): nothing is inverted. Leading axes broadcast,
+and a log-variance may be a scalar or have one entry, which all d coordinates then share.
 """
 
 import math
@@ -14,107 +15,123 @@ from vae_tutorial import require
 LOG_TWO_PI = math.log(2 * math.pi)
 
 
+@require.shapes(x="... d", mean="... d", log_variance="... d|1")
 def log_normal(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     """log N(x; mean, diag(exp(log_variance))), summed over the last axis: (..., d) to (...), nats.
 
-    `log_variance` may be a scalar or have one entry, shared by all d coordinates.
-    Raises ValueError or TypeError on bad input. Source: Bishop 2006, eq. 2.43. Book: eq-log-normal.
+    Source: Bishop 2006, eq. 2.43. Book: eq-log-normal.
+
+    >>> x = torch.tensor([[0.0, 0.0], [1.0, -1.0]])
+    >>> density = log_normal(x, torch.zeros(2), torch.tensor(0.0))
+    >>> print([f"{nats:.4f}" for nats in density])
+    ['-1.8379', '-2.8379']
     """
-    require.event("x", x)
-    require.event("mean", mean, x.shape[-1])
-    log_variance = _expand("log_variance", log_variance, x.shape[-1])
-    _require_broadcast(x, mean, log_variance)
     whitened = (x - mean) * (-0.5 * log_variance).exp()  # (..., d)
     return -0.5 * (whitened.square() + log_variance + LOG_TWO_PI).sum(-1)  # (...)
 
 
+@require.shapes(x="... d", mean="... d", cholesky="... d d: cholesky")
 def log_normal_full(x: Tensor, mean: Tensor, cholesky: Tensor) -> Tensor:
     """log N(x; mean, L Lᵀ) with L = `cholesky` (..., d, d): (..., d) to (...), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Bishop 2006, eq. 2.43. Book: eq-log-normal.
+    Source: Bishop 2006, eq. 2.43. Book: eq-log-normal.
+
+    >>> two = 2 * torch.eye(2)  # deviations of 2, so each variance is 4
+    >>> print(f"{log_normal_full(torch.zeros(2), torch.zeros(2), two):.4f}")
+    -3.2242
     """
-    require.event("x", x)
-    require.event("mean", mean, x.shape[-1])
-    require.cholesky("cholesky", cholesky, x.shape[-1])
-    _require_broadcast(x, mean, cholesky[..., 0])
     squared = _solve(cholesky, x - mean).square().sum(-1)  # (...)
     return -0.5 * (squared + _log_determinant(cholesky) + x.shape[-1] * LOG_TWO_PI)
 
 
+@require.shapes(log_variance="... d")
 def entropy(log_variance: Tensor) -> Tensor:
     """Entropy of a diagonal Gaussian: log_variance (..., d) to (...), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Bishop 2006, eq. 1.110. Book: eq-entropy.
+    Source: Bishop 2006, eq. 1.110. Book: eq-entropy.
+
+    >>> print(f"{entropy(torch.zeros(1)):.4f}")
+    1.4189
     """
-    require.event("log_variance", log_variance)
     return 0.5 * (log_variance + LOG_TWO_PI + 1).sum(-1)
 
 
+@require.shapes(mean="... d", log_variance="... d|1")
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL of a diagonal Gaussian to N(0, I): (..., d) each, to (...), in nats.
 
-    Raises ValueError or TypeError on bad input.
     Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
+
+    >>> means = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
+    >>> kl_to_standard_normal(means, torch.zeros(2))
+    tensor([0.0000, 2.5000])
     """
-    require.event("mean", mean)
-    log_variance = _expand("log_variance", log_variance, mean.shape[-1])
-    _require_broadcast(mean, log_variance)
     spread = log_variance.expm1() - log_variance  # σ² − 1 − log σ², never below 0
     return 0.5 * (spread + mean.square()).sum(-1)  # (...)
 
 
+@require.shapes(
+    mean="... d", log_variance="... d|1", other_mean="... d", other_log_variance="... d|1"
+)
 def kl_between(
     mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor
 ) -> Tensor:
     """KL of one diagonal Gaussian to another, (..., d) each, to (...), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 6.
-    Book: eq-kl-gaussians, eq-bregman.
+    Source: Doersch 2016, eq. 6. Book: eq-kl-gaussians, eq-bregman.
+
+    >>> zero, one = torch.zeros(3), torch.ones(3)
+    >>> kl_between(zero, torch.tensor(0.0), one, torch.tensor(0.0))
+    tensor(1.5000)
     """
-    require.event("mean", mean)
-    require.event("other_mean", other_mean, mean.shape[-1])
-    log_variance = _expand("log_variance", log_variance, mean.shape[-1])
-    other_log_variance = _expand("other_log_variance", other_log_variance, mean.shape[-1])
-    _require_broadcast(mean, log_variance, other_mean, other_log_variance)
     shift = (mean - other_mean) * (-0.5 * other_log_variance).exp()  # in the other's deviations
     return kl_to_standard_normal(shift, log_variance - other_log_variance)
 
 
+@require.shapes(mean="... d", cholesky="... d d: cholesky")
 def kl_to_standard_normal_full(mean: Tensor, cholesky: Tensor) -> Tensor:
     """KL(N(mean, L Lᵀ) ‖ N(0, I)): mean (..., d), cholesky (..., d, d) to (...), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
+    Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
+
+    >>> kl_to_standard_normal_full(torch.ones(2), torch.eye(2))
+    tensor(1.)
     """
-    require.event("mean", mean)
-    require.cholesky("cholesky", cholesky, mean.shape[-1])
-    _require_broadcast(mean, cholesky[..., 0])
     trace = cholesky.square().sum((-2, -1))  # tr(L Lᵀ) is the sum of all squared entries of L
     return 0.5 * (trace + mean.square().sum(-1) - mean.shape[-1] - _log_determinant(cholesky))
 
 
+@require.shapes(
+    mean="... d",
+    cholesky="... d d: cholesky",
+    other_mean="... d",
+    other_cholesky="... d d: cholesky",
+)
 def kl_between_full(
     mean: Tensor, cholesky: Tensor, other_mean: Tensor, other_cholesky: Tensor
 ) -> Tensor:
     """KL(N(mean, L Lᵀ) ‖ N(other_mean, M Mᵀ)) from the factors L and M, to (...), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Doersch 2016, eq. 6.
-    Book: eq-kl-gaussians, eq-whitened.
+    Source: Doersch 2016, eq. 6. Book: eq-kl-gaussians, eq-whitened.
+
+    >>> one, half = torch.eye(2), torch.eye(2) / 2
+    >>> kl_between_full(torch.zeros(2), half, torch.ones(2) / 2, half)
+    tensor(1.)
     """
-    require.event("mean", mean)
-    require.event("other_mean", other_mean, mean.shape[-1])
-    require.cholesky("cholesky", cholesky, mean.shape[-1])
-    require.cholesky("other_cholesky", other_cholesky, mean.shape[-1])
-    _require_broadcast(mean, other_mean, cholesky[..., 0], other_cholesky[..., 0])
     ratio = torch.linalg.solve_triangular(other_cholesky, cholesky, upper=False)  # M⁻¹ L
     return kl_to_standard_normal_full(_solve(other_cholesky, mean - other_mean), ratio)
 
 
+@require.shapes(covariance="... d d: symmetric")
 def cholesky_factor(covariance: Tensor) -> Tensor:
     """The lower-triangular L with L Lᵀ = covariance, (..., d, d).
 
     Raises ValueError unless the covariance is symmetric and positive definite. Book: eq-whitened.
+
+    >>> cholesky_factor(torch.tensor([[4.0, 2.0], [2.0, 5.0]]))
+    tensor([[2., 0.],
+            [1., 2.]])
     """
-    require.symmetric("covariance", covariance)
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed.any():
         smallest = float(torch.linalg.eigvalsh(covariance).min())
@@ -122,23 +139,6 @@ def cholesky_factor(covariance: Tensor) -> Tensor:
             f"covariance must be positive definite, but its smallest eigenvalue is {smallest:.3g}"
         )
     return factor
-
-
-def _expand(name: str, log_variance: Tensor, width: int) -> Tensor:
-    """Give a shared log-variance (a scalar or one entry) all d coordinates that sums count."""
-    if log_variance.ndim == 0 or log_variance.shape[-1] == 1:
-        log_variance = log_variance.expand(*log_variance.shape[:-1], width)
-    require.event(name, log_variance, width)
-    return log_variance
-
-
-def _require_broadcast(*vectors: Tensor) -> None:
-    leading = [tuple(vector.shape[:-1]) for vector in vectors]
-    try:
-        torch.broadcast_shapes(*leading)
-    except RuntimeError as error:
-        seen = ", ".join(map(str, leading))
-        raise ValueError(f"leading axes must broadcast, got {seen} in argument order") from error
 
 
 def _solve(cholesky: Tensor, x: Tensor) -> Tensor:

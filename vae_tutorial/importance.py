@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vae_tutorial import require
-from vae_tutorial.bounds import Estimate, evidence_lower_bound, importance_weighted_bound
-from vae_tutorial.models import VAE, DiagonalPosterior, log_prior
-from vae_tutorial.noise import standard_normal
+from vae_tutorial.bounds import evidence_lower_bound, importance_weighted_bound
+from vae_tutorial.models import VAE, DiagonalPosterior, log_weight
+from vae_tutorial.noise import Estimate, standard_normal
 
 DRAWS_AT_ONCE = 1000  # memory is bounded by these; more do not run faster
 
@@ -18,6 +18,7 @@ DRAWS_AT_ONCE = 1000  # memory is bounded by these; more do not run faster
 class ImportanceBound(NamedTuple):
     """A Bound and the importance-weighted bound from the same K draws: (batch,), in nats."""
 
+    # A Bound's fields stand here once more: `run_epoch` averages a flat tuple, term by term.
     elbo: Tensor
     log_likelihood: Tensor
     kl: Tensor
@@ -32,10 +33,11 @@ class ImportanceWeighted(VAE):
 
         Book: eq-importance-weight, eq-importance-bound.
         """
-        posterior, z, log_likelihood = self._encode_draw_score(x, noise)
-        bound = evidence_lower_bound(log_likelihood, posterior.kl_to_prior())
-        log_weight = log_likelihood + log_prior(z) - posterior.log_density(z)  # (K, batch)
-        return ImportanceBound(*bound, importance_weighted_bound(log_weight))
+        posterior, z = self.encode_and_draw(x, noise)  # z is (K, batch, latent)
+        log_likelihood = self.log_likelihood(x, z)  # (K, batch)
+        bound = evidence_lower_bound(log_likelihood, posterior.kl_to_prior())  # (batch,) each
+        weights = log_weight(log_likelihood, posterior, z)  # (K, batch), in logs
+        return ImportanceBound(*bound, importance_weighted_bound(weights))
 
 
 def negative_importance_bound(bound: ImportanceBound) -> Tensor:
@@ -46,31 +48,34 @@ def negative_importance_bound(bound: ImportanceBound) -> Tensor:
     return -bound.importance_bound.mean()
 
 
-class Sums(NamedTuple):
-    """What a chunk of log-weights adds up to: the largest, and Σw and Σw² in units of it."""
+class Chunk(NamedTuple):
+    """What the weights of a chunk of draws leave behind: each () or (n, chunks), of one shape."""
 
-    largest: Tensor
-    first: Tensor
-    second: Tensor
+    largest: Tensor  # the largest log-weight, in nats
+    total: Tensor  # Σ w, in units of the largest weight
+    total_of_squares: Tensor  # Σ w², in units of its square
 
 
-def make_weigh(model: VAE) -> Callable[[Tensor, Tensor, Tensor, Tensor], Sums]:
-    """The pure weigh(x, mean, log_variance, noise) → Sums, for one image (1, pixels).
+Weigh = Callable[[Tensor, Tensor, Tensor, Tensor], Chunk]
 
-    mean and log_variance are q(z|x)'s, (1, latent); noise is (draws, 1, latent). The decoder
-    sees all draws as one batch, and the image is scored against all of them by one product.
+
+def make_weigh(model: VAE) -> Weigh:
+    """The pure weigh(x, mean, log_variance, noise) → Chunk, for one image (1, pixels).
+
+    mean and log_variance are q(z|x)'s, (1, latent); noise is (draws, 1, latent).
     """
 
     def weigh(x, mean, log_variance, noise):
         posterior = DiagonalPosterior(mean, log_variance)
         z = posterior.draw(noise)  # (draws, 1, latent)
-        ratio = (log_prior(z) - posterior.log_density(z)).squeeze(-1)  # (draws,)
-        z = z.squeeze(1)  # (draws, latent)
-        table = model.pixels.log_likelihood_table(x, model.decoder(z), z)  # (draws, 1)
-        log_weight = table.squeeze(-1) + ratio  # (draws,)
-        largest = log_weight.max()  # ()
-        weight = (log_weight - largest).exp()
-        return Sums(largest, weight.sum(), weight.square().sum())
+        # The decoder sees all draws as one batch; one product scores the image under all of them.
+        codes = z.squeeze(1)  # (draws, latent)
+        table = model.likelihood.log_density_table(x, model.decoder(codes), codes)  # (draws, 1)
+        # In float64, so that their sum still shows what lies beside the largest of them.
+        weights = log_weight(table, posterior, z).double()  # (draws, 1), in logs
+        largest = weights.max()  # ()
+        relative = (weights - largest).exp()  # (draws, 1), at most 1
+        return Chunk(largest, relative.sum(), relative.square().sum())
 
     return weigh
 
@@ -81,21 +86,24 @@ def estimate_log_likelihood(
     images: Tensor,
     num_samples: int,
     generator: torch.Generator,
-    weigh: Callable[[Tensor, Tensor, Tensor, Tensor], Sums] | None = None,
+    weigh: Weigh | None = None,
 ) -> Estimate:
     """log p(x) of each image (n, pixels) from K importance samples: an Estimate of (n,), in nats.
 
-    The estimate is biased low, by about half its squared standard error, which is that of the
-    average weight by the delta method. Memory does not grow with K. `weigh` may be a compiled
-    `make_weigh(model)`. Raises ValueError or TypeError on bad input.
+    The estimate is biased low; its error is that of `from_chunks`. Memory does not grow with K.
+    `weigh` may be a compiled `make_weigh(model)`. Raises ValueError or TypeError on bad input.
     Source: Burda et al. 2016, section 5. Book: eq-streaming-weights.
     """
     require.event("images", images, model.encoder.width)
     require.count("num_samples", num_samples)
+    require.generator(generator)
     weigh = weigh or make_weigh(model)
-    mean, log_variance = model.encoder(images)  # (n, latent) each, encoded once
+    posterior = model.encoder(images)  # encoded once
+    if not isinstance(posterior, DiagonalPosterior):
+        raise TypeError(f"q(z|x) must be a DiagonalPosterior, got {type(posterior).__name__}")
+    mean, log_variance = posterior  # (n, latent) each
     chunks = math.ceil(num_samples / DRAWS_AT_ONCE)
-    sums = images.new_empty(len(images), chunks, 3)
+    sums = images.new_empty(len(images), chunks, len(Chunk._fields), dtype=torch.float64)
     for row in range(len(images)):
         mine = slice(row, row + 1)
         for chunk in range(chunks):
@@ -103,16 +111,43 @@ def estimate_log_likelihood(
             noise = standard_normal((draws, 1, mean.shape[-1]), generator, like=images)
             seen = weigh(images[mine], mean[mine], log_variance[mine], noise)
             sums[row, chunk] = torch.stack(seen)  # (3,)
-    return combine(Sums(*sums.double().unbind(-1)), num_samples)
+    return from_chunks(Chunk(*sums.unbind(-1)), num_samples)
 
 
-def combine(sums: Sums, num_samples: int) -> Estimate:
+def from_chunks(chunks: Chunk, num_samples: int) -> Estimate:
     """log of the mean of K weights, and its standard error, from sums (n, chunks): (n,), nats.
 
+    The error is that of the delta method, except for the largest weight: it enters by what the
+    estimate loses without it, as in the jackknife. Where a few weights carry the average, the
+    delta method alone is far too small. So is this error for most single images, while for a few
+    it is too large: what never was drawn leaves no trace. It is made for averages over many
+    images. One draw tells no error: infinite at K = 1.
+    Raises ValueError or TypeError on bad input. Source: Efron & Stein 1981.
     Book: eq-streaming-weights.
+
+    The weights 1, 3 and 2, 6 in two chunks; their mean is 3:
+
+    >>> largest = torch.tensor([[3.0, 6.0]], dtype=torch.float64).log()
+    >>> chunks = Chunk(largest, torch.tensor([[4 / 3, 4 / 3]]), torch.tensor([[10 / 9, 10 / 9]]))
+    >>> estimate = from_chunks(chunks, 4)
+    >>> print(f"{estimate.mean.exp().item():.4f} ± {estimate.standard_error.item():.4f}")
+    3.0000 ± 0.4462
     """
-    largest = sums.largest.max(-1).values  # (n,)
-    scale = (sums.largest - largest.unsqueeze(-1)).exp()  # (n, chunks)
-    total, squares = (sums.first * scale).sum(-1), (sums.second * scale.square()).sum(-1)  # (n,)
-    error = (squares / total.square() - 1 / num_samples).clamp(min=0).sqrt()
+    require.count("num_samples", num_samples)
+    require.finite("largest", chunks.largest)
+    require.positive("total", chunks.total)
+    require.positive("total_of_squares", chunks.total_of_squares)
+    largest = chunks.largest.max(-1).values  # (n,)
+    scale = (chunks.largest - largest.unsqueeze(-1)).exp()  # (n, chunks)
+    total = (chunks.total * scale).sum(-1)  # (n,), in units of the largest weight of all
+    squares = (chunks.total_of_squares * scale.square()).sum(-1)  # (n,)
+    # Of all weights' shares in their sum: the squared distances from 1/K, the largest share apart.
+    share = 1 / total  # (n,)
+    others = squares / total.square() - 1 / num_samples - (share - 1 / num_samples).square()
+    # Without the largest weight the mean of the K − 1 others is (total − 1) / (K − 1). Others that
+    # lie so far below that the sum does not show them are taken for the least that it could show.
+    least = torch.finfo(share.dtype).eps
+    lost = torch.log1p(-torch.full_like(share, 1 / num_samples))  # (n,), −∞ for one draw
+    lost = lost - torch.log1p(-share.clamp(max=1 - least))
+    error = (others.clamp(min=0) + lost.square()).sqrt()
     return Estimate(largest + total.log() - math.log(num_samples), error)

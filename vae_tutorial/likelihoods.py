@@ -21,6 +21,9 @@ def softplus_sum(logits: Tensor) -> Tensor:
     """Σ log(1 + exp(l)) over the last axis, (..., pixels) to (...): −log p of an all-black image.
 
     Products of factors 1 + exp(−|l|), at most 2 each, need one logarithm for up to 64 of them.
+
+    >>> print(f"{softplus_sum(torch.zeros(2)):.4f}")
+    1.3863
     """
     factors = 1 + (-logits.abs()).exp()  # (..., pixels), from 1 to 2
     for _ in range(HALVINGS):
@@ -31,23 +34,30 @@ def softplus_sum(logits: Tensor) -> Tensor:
     return logits.clamp(min=0).sum(-1) + factors.log().sum(-1)  # (...)
 
 
+@require.shapes(x="... pixels: binary", logits="... pixels")
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
     """log p(x|z) of binary pixels, summed over the last axis: (..., pixels) to (...), in nats.
 
     Raises ValueError unless every pixel is 0 or 1: a grey pixel has no Bernoulli likelihood.
     Source: Kingma & Welling 2014, appendix C.1. Book: eq-bernoulli.
+
+    >>> x, logits = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0])
+    >>> print(f"{bernoulli_log_likelihood(x, logits):.4f}")  # two fair coins
+    -1.3863
     """
-    _require_binary(x)
-    require.event("logits", logits, x.shape[-1])
     return nn.functional.logsigmoid(torch.where(x > 0.5, logits, -logits)).sum(-1)  # (...)
 
 
 class FixedVariance(nn.Module):
-    """Λ = variance · I, not learned; ValueError unless positive. Book: vae7, eq-exchange."""
+    """Λ = variance · I, a fixed number for all pixels and all z. Book: vae7, eq-exchange.
 
+    >>> print(f"{FixedVariance(0.25)(torch.zeros(3, 2)):.4f}")
+    -1.3863
+    """
+
+    @require.shapes(variance="number: positive")
     def __init__(self, variance: float):
         super().__init__()
-        require.positive("variance", torch.tensor(float(variance)))
         self.log_variance = math.log(variance)  # a number, so that float64 keeps all its digits
 
     def forward(self, z: Tensor) -> Tensor:
@@ -57,14 +67,13 @@ class FixedVariance(nn.Module):
 class SharedVariance(nn.Module):
     """Λ = σ² I with one learned σ² for all pixels and all z. Book: eq-noise-level.
 
-    Raises ValueError unless the variance is positive. Source: Rybkin et al. 2021, section 3.
+    Source: Rybkin et al. 2021, section 3.
     """
 
+    @require.shapes(variance="number: positive")
     def __init__(self, variance: float = 1.0):
         super().__init__()
-        value = torch.tensor(float(variance))
-        require.positive("variance", value)
-        self.log_variance = nn.Parameter(value.log())
+        self.log_variance = nn.Parameter(torch.tensor(float(variance)).log())
 
     def forward(self, z: Tensor) -> Tensor:
         return self.log_variance  # ()
@@ -74,14 +83,12 @@ class PixelVariance(nn.Module):
     """Λ = diag(σ₁², …), one learned variance a pixel, never below `floor`. Book: eq-singularity.
 
     Without it a pixel that never changes drives its variance to zero, the density to infinity.
-    Raises ValueError unless both are positive. Source: Mattei & Frellsen 2018, section 2.
+    Source: Mattei & Frellsen 2018, section 2.
     """
 
+    @require.shapes(pixels="count", floor="number: positive", variance="number: positive")
     def __init__(self, pixels: int, floor: float, variance: float = 1.0):
         super().__init__()
-        require.count("pixels", pixels)
-        require.positive("floor", torch.tensor(float(floor)))
-        require.positive("variance", torch.tensor(float(variance)))
         self.floor = floor
         self.raw = nn.Parameter(torch.full((pixels,), float(variance)).log())
 
@@ -90,11 +97,11 @@ class PixelVariance(nn.Module):
 
 
 class InputVariance(nn.Module):
-    """Λ(z) = diag(σ₁²(z), …), a network's, never below `floor`; ValueError. Book: vae7."""
+    """Λ(z) = diag(σ₁²(z), …): a network gives the variances, none below `floor`. Book: vae7."""
 
+    @require.shapes(floor="number: positive")
     def __init__(self, network: nn.Module, floor: float):
         super().__init__()
-        require.positive("floor", torch.tensor(float(floor)))
         self.floor = floor
         self.network = network
 
@@ -103,19 +110,24 @@ class InputVariance(nn.Module):
 
 
 class GaussianPixels(nn.Module):
-    """p(x|z) = N(x; f(z), Λ(z)) with a diagonal Λ; the decoder gives f(z). Book: vae7."""
+    """p(x|z) = N(x; f(z), Λ(z)) with a diagonal Λ; the decoder gives f(z). Book: vae7.
+
+    >>> likelihood = GaussianPixels(FixedVariance(1.0))
+    >>> print(f"{likelihood.log_density(torch.zeros(2), torch.zeros(2), torch.zeros(1)):.4f}")
+    -1.8379
+    """
 
     def __init__(self, variance: nn.Module):
         super().__init__()
         self.variance = variance
 
-    def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of x (..., pixels) under f(z) = `decoded`: (...), in nats an image."""
         return log_normal(x, decoded, self.variance(z))  # (...)
 
-    def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    @require.shapes(decoded="n pixels", x="batch pixels")
+    def log_density_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all images x (batch, pixels) under each of n latents: (n, batch), nats."""
-        require.event("x", x, decoded.shape[-1])
         log_variance = self.variance(z)  # broadcasts to (n, pixels)
         precision = (-log_variance).exp()
         squares = precision.expand_as(decoded) @ x.square().mT  # (n, batch)
@@ -136,14 +148,13 @@ class GaussianPixels(nn.Module):
 class BernoulliPixels(nn.Module):
     """p(x|z) of independent binary pixels; the decoder gives logits. Book: eq-bernoulli."""
 
-    def log_likelihood(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    def log_density(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of binary x (..., pixels) under logits `decoded`: (...), in nats an image."""
         return bernoulli_log_likelihood(x, decoded)  # (...)
 
-    def log_likelihood_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+    @require.shapes(decoded="n pixels", x="batch pixels: binary")
+    def log_density_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of all binary x (batch, pixels) under each of n latents: (n, batch), nats."""
-        _require_binary(x)
-        require.event("decoded", decoded, x.shape[-1])
         return decoded @ x.mT - softplus_sum(decoded).unsqueeze(-1)  # (n, batch)
 
     def mean(self, decoded: Tensor) -> Tensor:
@@ -154,10 +165,3 @@ class BernoulliPixels(nn.Module):
         """A draw of x from p(x|z), every pixel 0 or 1: (..., pixels)."""
         uniform = torch.rand(decoded.shape, generator=generator, dtype=torch.float64).to(decoded)
         return (uniform < decoded.sigmoid()).to(decoded.dtype)  # (..., pixels)
-
-
-def _require_binary(x: Tensor) -> None:
-    require.between("x", x, 0, 1)
-    if not torch.compiler.is_compiling() and (grey := int(((x > 0) & (x < 1)).sum())):
-        seen = f"{grey} of its {x.numel()} pixels are grey: binarize first"
-        raise ValueError(f"x must be binary for a Bernoulli likelihood, but {seen}")

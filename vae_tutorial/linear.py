@@ -11,6 +11,7 @@ from vae_tutorial.decomposition import LinearGaussian, linear_posterior
 from vae_tutorial.gaussians import log_normal
 
 
+@require.fields(mean="D", eigenvalues="D", axes="D D")
 class Spectrum(NamedTuple):
     """Mean and covariance of images; the covariance by its eigenvalues, the largest first."""
 
@@ -19,13 +20,15 @@ class Spectrum(NamedTuple):
     axes: Tensor  # (D, D), one unit eigenvector a column
 
 
-class Encoder(NamedTuple):
+@require.fields(weight="d D", offset="d", cholesky="d d: cholesky")
+class LinearEncoder(NamedTuple):
     """q(z|x) = N(z; weight x + offset, L Lᵀ), with L = `cholesky` the same for every x."""
 
     weight: Tensor  # (d, D)
     offset: Tensor  # (d,)
     cholesky: Tensor  # (d, d), lower triangular
 
+    @require.shapes(self="fields", x="... D")
     def mean(self, x: Tensor) -> Tensor:
         """The centre of q(z|x): (..., D) to (..., d)."""
         return x @ self.weight.mT + self.offset
@@ -38,61 +41,78 @@ class RateLaw(NamedTuple):
     squared_error: Tensor  # E‖x − f(z)‖², squared pixels per image
 
 
+@require.shapes(images="n D")
 def spectrum(images: Tensor) -> Spectrum:
     """Mean and eigenvalues of the covariance of images (n, D), with divisor n.
 
-    Raises ValueError or TypeError unless `images` are finite and (n, D). Book: eq-covariance.
+    Book: eq-covariance.
+
+    >>> data = spectrum(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]]))
+    >>> print([f"{value:.3f}" for value in data.eigenvalues])
+    ['2.000', '0.500']
     """
-    _require_images(images)
     centred = images - images.mean(0)  # (n, D)
     rising, axes = torch.linalg.eigh(centred.mT @ centred / len(images))
     return Spectrum(images.mean(0), rising.flip(0).clamp(min=0), axes.flip(1))
 
 
+@require.shapes(data="fields", latent="count<=D", variance="(): positive")
 def most_likely_at(data: Spectrum, latent: int, variance: Tensor) -> LinearGaussian:
-    """Most likely weight (D, d), offset (D,) at a variance. Book: eq-best-weight.
+    """The most likely weight (D, d) and offset (D,) at a given variance ().
 
-    Weak eigenvalues give columns of zeros. Raises ValueError or TypeError.
+    An eigenvalue below the variance gives a column of zeros. Book: eq-best-weight.
+
+    >>> data = Spectrum(torch.zeros(2), torch.tensor([5.0, 0.5]), torch.eye(2))
+    >>> most_likely_at(data, 2, torch.tensor(1.0)).weight
+    tensor([[2., 0.],
+            [0., 0.]])
     """
-    _require_latent(latent, data.eigenvalues)
-    require.positive("variance", variance)
     scale = (data.eigenvalues[:latent] - variance).clamp(min=0).sqrt()  # (d,)
     return LinearGaussian(data.axes[:, :latent] * scale, data.mean, variance)
 
 
+@require.shapes(data="fields", latent="count<D")
 def most_likely(data: Spectrum, latent: int) -> LinearGaussian:
-    """Probabilistic PCA: most likely weight, offset and variance, d < D. Book: eq-best-variance.
+    """Probabilistic PCA: the most likely weight, offset and variance of a model with d < D.
 
-    Raises ValueError or TypeError on bad input. Source: Tipping & Bishop 1999, eqs. 7 and 8.
+    Source: Tipping & Bishop 1999, eqs. 7 and 8. Book: eq-best-variance.
+
+    >>> data = Spectrum(torch.zeros(3), torch.tensor([5.0, 1.5, 0.5]), torch.eye(3))
+    >>> most_likely(data, 1).variance
+    tensor(1.)
     """
-    _require_latent(latent, data.eigenvalues[1:])
     return most_likely_at(data, latent, data.eigenvalues[latent:].mean())
 
 
 def evidence_at_mean(model: LinearGaussian, x: Tensor) -> Tensor:
     """log p(x) by Bayes' rule at the posterior mean, from d by d matrices: (..., D) to (...), nats.
 
-    Raises ValueError or TypeError on bad input. Source: Chib 1995. Book: eq-small-evidence.
+    Source: Chib 1995. Book: eq-small-evidence.
     """
     mean, cholesky = linear_posterior(model, x)  # (..., d), (d, d)
     at_mean = log_normal(x, mean @ model.weight.mT + model.offset, model.variance.log())
     return at_mean - 0.5 * mean.square().sum(-1) + cholesky.diagonal().log().sum()
 
 
-def optimal_encoder(model: LinearGaussian) -> Encoder:
-    """The exact posterior as a map of x: the bound becomes log p(x).
+def optimal_encoder(model: LinearGaussian) -> LinearEncoder:
+    """The exact posterior as a map of x: with it the bound becomes log p(x).
 
-    Raises ValueError or TypeError on bad input. Book: eq-optimal-encoder.
+    Book: eq-optimal-encoder.
+
+    >>> model = LinearGaussian(torch.ones(1, 1), torch.zeros(1), torch.tensor(1.0))
+    >>> encoder = optimal_encoder(model)
+    >>> print(f"{float(encoder.mean(torch.tensor([2.0]))):.4f}")
+    1.0000
     """
     _, cholesky = linear_posterior(model, model.offset)
     weight = cholesky @ (cholesky.mT @ model.weight.mT) / model.variance  # (d, D)
-    return Encoder(weight, -weight @ model.offset, cholesky)
+    return LinearEncoder(weight, -weight @ model.offset, cholesky)
 
 
-def best_diagonal(model: LinearGaussian) -> Encoder:
-    """The best encoder with a diagonal covariance, 1 / the precisions. Book: eq-best-diagonal.
+def best_diagonal(model: LinearGaussian) -> LinearEncoder:
+    """The best encoder with a diagonal covariance: its variances are 1 / the precisions.
 
-    Raises ValueError or TypeError on bad input. Source: Bishop 2006, section 10.1.2.
+    Source: Bishop 2006, section 10.1.2. Book: eq-best-diagonal.
     """
     return optimal_encoder(model)._replace(cholesky=_precisions(model).rsqrt().diag())
 
@@ -100,51 +120,44 @@ def best_diagonal(model: LinearGaussian) -> Encoder:
 def diagonal_gap(model: LinearGaussian) -> Tensor:
     """log p(x) minus the bound with `best_diagonal`, the same for every x: (), in nats.
 
-    Raises ValueError or TypeError on bad input. Book: eq-diagonal-gap.
+    Book: eq-diagonal-gap.
     """
     cholesky = optimal_encoder(model).cholesky
     return 0.5 * _precisions(model).log().sum() + cholesky.diagonal().log().sum()
 
 
+@require.shapes(eigenvalues="D", variance="...: positive", latent="count<=D")
 def rate_law(eigenvalues: Tensor, variance: Tensor, latent: int) -> RateLaw:
-    """Rate and squared error of the best linear VAE with d latents.
+    """Rate and squared error of the best linear VAE with d latents, at each variance (...).
 
-    Eigenvalues (D,) fall; variance (...). Raises ValueError or TypeError.
+    The eigenvalues (D,) are those of the covariance of the images, the largest first.
     Source: Cover & Thomas 2006, sec. 10.3. Book: eq-rate-law, eq-error-law.
+
+    >>> law = rate_law(torch.tensor([4.0, 1.0]), torch.tensor(1.0), 1)
+    >>> print(f"{law.rate:.4f} nats, {law.squared_error:.1f} squared pixels")
+    0.6931 nats, 2.0 squared pixels
     """
-    require.event("eigenvalues", eigenvalues)
-    require.positive("variance", variance)
-    _require_latent(latent, eigenvalues)
     ratio = eigenvalues[:latent] / variance.unsqueeze(-1)  # (..., d)
     rate = 0.5 * ratio.clamp(min=1).log().sum(-1)  # (...)
     coded = variance * ratio.clamp(max=1).sum(-1)  # (...)
     return RateLaw(rate, coded + eigenvalues[latent:].sum())
 
 
+@require.shapes(images="n D", shift="... D", variance="(): positive")
 def shift_gain(images: Tensor, shift: Tensor, variance: Tensor) -> Tensor:
-    """log of the mean likelihood ratio when the mean image moves: shift (m, D) to (m,), nats.
+    """log of the mean likelihood ratio when the mean image moves: shift (..., D) to (...), nats.
 
     If no shift gains, then no decoder beats the constant mean image at this variance ().
-    Raises ValueError or TypeError on bad input. Source: Lindsay 1983. Book: eq-any-decoder.
+    Source: Lindsay 1983. Book: eq-any-decoder.
+
+    >>> images = torch.tensor([[-1.0], [1.0]])
+    >>> gain = shift_gain(images, torch.tensor([[0.0], [1.0]]), torch.tensor(0.25))
+    >>> print([f"{nats:.4f}" for nats in gain])  # 1.3 nats a shift: some decoder gains
+    ['0.0000', '1.3072']
     """
-    _require_images(images)
-    require.event("shift", shift, images.shape[1])
-    require.positive("variance", variance)
-    exponent = shift @ (images - images.mean(0)).mT / variance  # (m, n)
+    exponent = shift @ (images - images.mean(0)).mT / variance  # (..., n)
     return exponent.logsumexp(-1) - math.log(len(images)) - shift.square().sum(-1) / (2 * variance)
 
 
 def _precisions(model: LinearGaussian) -> Tensor:
     return 1 + model.weight.square().sum(0) / model.variance  # diagonal of I + Wᵀ W / σ², (d,)
-
-
-def _require_latent(latent: int, eigenvalues: Tensor) -> None:
-    require.count("latent", latent)
-    if latent > len(eigenvalues):
-        raise ValueError(f"latent must be at most {len(eigenvalues)}, got {latent}")
-
-
-def _require_images(images: Tensor) -> None:
-    require.event("images", images)
-    if images.ndim != 2:
-        raise ValueError(f"images must be (n, D), got shape {tuple(images.shape)}")

@@ -10,13 +10,25 @@ from torch import Tensor, nn
 
 from vae_tutorial import gaussians, require
 from vae_tutorial.bounds import Bound, evidence_lower_bound
+from vae_tutorial.noise import standard_normal
 from vae_tutorial.reparameterization import draw_diagonal, draw_full
 
 
 def network(
     sizes: Sequence[int], generator: torch.Generator, activation: type[nn.Module] = nn.Tanh
 ) -> nn.Sequential:
-    """Linear layers of the given widths, an activation between, weights from `generator`."""
+    """Linear layers of the given widths, an activation between, weights from `generator`.
+
+    Raises TypeError without a generator.
+
+    >>> network([64, 128, 4], torch.Generator().manual_seed(0))
+    Sequential(
+      (0): Linear(in_features=64, out_features=128, bias=True)
+      (1): Tanh()
+      (2): Linear(in_features=128, out_features=4, bias=True)
+    )
+    """
+    require.generator(generator)
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
         linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # leaves the global generator alone
@@ -52,6 +64,16 @@ class DiagonalPosterior(NamedTuple):
     def kl_to_prior(self) -> Tensor:
         return gaussians.kl_to_standard_normal(self.mean, self.log_variance)  # (batch,)
 
+    @property
+    def root(self) -> Tensor:
+        """L with covariance L Lᵀ: here the diagonal matrix of standard deviations."""
+        return (0.5 * self.log_variance).exp().diag_embed()  # (batch, latent, latent)
+
+    @classmethod
+    def from_root(cls, mean: Tensor, root: Tensor) -> "DiagonalPosterior":
+        """With the mean and the variances of N(mean, root rootᵀ), and without its covariances."""
+        return cls(mean, root.square().sum(-1).log())
+
 
 class FullPosterior(NamedTuple):
     """q(z|x) = N(mean, L Lᵀ): (batch, latent) and L (batch, latent, latent). Book: vae7."""
@@ -68,6 +90,16 @@ class FullPosterior(NamedTuple):
     def kl_to_prior(self) -> Tensor:
         return gaussians.kl_to_standard_normal_full(self.mean, self.cholesky)  # (batch,)
 
+    @property
+    def root(self) -> Tensor:
+        """L with covariance L Lᵀ: here the Cholesky factor itself, (batch, latent, latent)."""
+        return self.cholesky
+
+    @classmethod
+    def from_root(cls, mean: Tensor, root: Tensor) -> "FullPosterior":
+        """N(mean, root rootᵀ), for a lower triangular root."""
+        return cls(mean, root)
+
 
 Posterior = DiagonalPosterior | FullPosterior
 
@@ -75,6 +107,25 @@ Posterior = DiagonalPosterior | FullPosterior
 def log_prior(z: Tensor) -> Tensor:
     """log N(z; 0, I): (..., latent) to (...), in nats; raises as `log_normal` does. Book: vae6."""
     return gaussians.log_normal(z, torch.zeros_like(z), z.new_zeros(()))
+
+
+def log_weight(log_likelihood: Tensor, posterior: Posterior, z: Tensor) -> Tensor:
+    """log of the weight p(x|z) p(z) / q(z|x) of draws z (K, batch, latent): (K, batch), in nats.
+
+    `log_likelihood` is log p(x|z) of the same draws, (K, batch); `posterior` is q(z|x).
+    Raises ValueError or TypeError on bad input.
+    Source: Burda et al. 2016, eq. 7. Book: eq-importance-weight.
+
+    Where q is the prior, the weight is the likelihood:
+
+    >>> nothing = torch.zeros(1, 2, dtype=torch.float64)
+    >>> prior = DiagonalPosterior(nothing, nothing)
+    >>> z = torch.tensor([[[0.3, -1.0]], [[2.0, 0.5]]], dtype=torch.float64)
+    >>> likelihood = torch.tensor([[-7.0], [-9.0]], dtype=torch.float64)  # log p(x|z), (2, 1)
+    >>> log_weight(likelihood, prior, z).round(decimals=9).tolist()
+    [[-7.0], [-9.0]]
+    """
+    return log_likelihood + log_prior(z) - posterior.log_density(z)  # (K, batch)
 
 
 def log_aggregate(posterior: Posterior, z: Tensor) -> Tensor:
@@ -107,7 +158,7 @@ class DiagonalEncoder(nn.Module):
         self.network = network([pixels, *layers, 2 * latent], generator, activation)
 
     def forward(self, x: Tensor) -> DiagonalPosterior:
-        require.event("x", x, self.width)
+        _require_images(x, self.width, self.network)
         mean, log_variance = self.network(x).chunk(2, dim=-1)  # (batch, latent) each
         return DiagonalPosterior(mean, log_variance)
 
@@ -121,27 +172,63 @@ class FullEncoder(nn.Module):
         self.network = network([pixels, hidden, latent + latent * (latent + 1) // 2], generator)
 
     def forward(self, x: Tensor) -> FullPosterior:
-        require.event("x", x, self.width)
+        _require_images(x, self.width, self.network)
         mean, entries = self.network(x).tensor_split([self.latent], dim=-1)
         return FullPosterior(mean, lower_triangle(entries, self.latent))
 
 
 class VAE(nn.Module):
-    """An encoder q(z|x), a decoder f(z), a pixel model with Λ, and p(z) = N(0, I). Book: vae7."""
+    """An encoder q(z|x), a decoder f(z), a likelihood with Λ, and p(z) = N(0, I). Book: vae7.
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, pixels: nn.Module):
+    >>> from vae_tutorial.likelihoods import GaussianPixels, SharedVariance
+    >>> weights = torch.Generator().manual_seed(0)
+    >>> encoder, decoder = DiagonalEncoder(64, 32, 2, weights), network([2, 32, 64], weights)
+    >>> vae = VAE(encoder, decoder, GaussianPixels(SharedVariance(0.1)))
+    >>> x, noise = torch.zeros(5, 64), torch.zeros(3, 5, 2)  # 5 images, 3 draws for each
+    >>> [tuple(term.shape) for term in vae(x, noise)]
+    [(5,), (5,), (5,)]
+    >>> tuple(vae.log_weight(x, noise).shape)
+    (3, 5)
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: nn.Module):
         super().__init__()
-        self.encoder, self.decoder, self.pixels = encoder, decoder, pixels
+        self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
 
     def forward(self, x: Tensor, noise: Tensor) -> Bound:
         """x (batch, pixels), noise (K, batch, latent) to a Bound. Book: vae8, vae9, eq-constant."""
-        posterior, _, log_likelihood = self._encode_draw_score(x, noise)
-        return evidence_lower_bound(log_likelihood, posterior.kl_to_prior())
+        posterior, z = self.encode_and_draw(x, noise)  # z is (K, batch, latent)
+        log_likelihood = self.log_likelihood(x, z)  # (K, batch)
+        return evidence_lower_bound(log_likelihood, posterior.kl_to_prior())  # (batch,) each
 
     def log_weight(self, x: Tensor, noise: Tensor) -> Tensor:
-        """log p(x|z)p(z)/q(z|x) of each draw: (K, batch), in nats. Book: eq-importance-weight."""
-        posterior, z, log_likelihood = self._encode_draw_score(x, noise)
-        return log_likelihood + log_prior(z) - posterior.log_density(z)
+        """log_weight of x (batch, pixels) at the draws that noise (K, batch, latent) makes.
+
+        Returns (K, batch), in nats. Book: eq-importance-weight.
+        """
+        posterior, z = self.encode_and_draw(x, noise)  # z is (K, batch, latent)
+        return log_weight(self.log_likelihood(x, z), posterior, z)  # (K, batch)
+
+    def encode_and_draw(self, x: Tensor, noise: Tensor) -> tuple[Posterior, Tensor]:
+        """q(z|x) of x (batch, pixels), and its draws z by `noise`, both (K, batch, latent).
+
+        Raises ValueError or TypeError unless each image has its noise, of the images' dtype.
+        """
+        posterior = self.encoder(x)
+        needed = (*x.shape[:-1], self.encoder.latent)
+        if noise.ndim != len(needed) + 1 or noise.shape[1:] != needed:
+            seen = f"got {tuple(noise.shape)} for images {tuple(x.shape)}"
+            raise ValueError(f"noise must be (K, {', '.join(map(str, needed))}), {seen}")
+        _require_dtype("noise", noise, x.dtype, "the images are")
+        return posterior, posterior.draw(noise)
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z): each image of x (batch, pixels) at its K latents z (K, batch, latent).
+
+        Returns (K, batch), in nats. Raises ValueError or TypeError on bad input.
+        """
+        images = x.expand(*z.shape[:-1], -1)  # (K, batch, pixels)
+        return self.likelihood.log_density(images, self.decoder(z), z)  # (K, batch)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean image at μ(x), (batch, pixels) to the same: a picture, not a bound."""
@@ -150,14 +237,24 @@ class VAE(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """The mean image at z: (..., latent) to (..., pixels); ValueError on another width."""
         require.event("z", z, self.encoder.latent)
-        return self.pixels.mean(self.decoder(z))
+        return self.likelihood.mean(self.decoder(z))
 
-    def _encode_draw_score(self, x: Tensor, noise: Tensor) -> tuple[Posterior, Tensor, Tensor]:
-        posterior = self.encoder(x)
-        needed = (*x.shape[:-1], self.encoder.latent)
-        if noise.ndim != len(needed) + 1 or noise.shape[1:] != needed:
-            seen = f"got {tuple(noise.shape)} for images {tuple(x.shape)}"
-            raise ValueError(f"noise must be (K, {', '.join(map(str, needed))}), {seen}")
-        z = posterior.draw(noise)  # (K, batch, latent)
-        images = x.expand(*z.shape[:-1], -1)  # (K, batch, pixels)
-        return posterior, z, self.pixels.log_likelihood(images, self.decoder(z), z)  # (K, batch)
+    @torch.no_grad()
+    def prior_means(self, count: int, generator: torch.Generator) -> Tensor:
+        """The mean images at `count` draws z ~ N(0, I): (count, pixels). Book: vae6."""
+        require.count("count", count)
+        require.generator(generator)
+        like = next(self.parameters())
+        return self.decode(standard_normal((count, self.encoder.latent), generator, like=like))
+
+
+def _require_dtype(name: str, value: Tensor, needed: torch.dtype, whose: str) -> None:
+    if value.dtype != needed:
+        how = f"use {name}.to({needed}), or the same dtype for both"
+        raise TypeError(f"{name} is {value.dtype}, but {whose} {needed}: {how}")
+
+
+def _require_images(x: Tensor, width: int, network: nn.Module) -> None:
+    """Raise unless x (..., width) is finite, and of the dtype of the network's weights."""
+    require.event("x", x, width)
+    _require_dtype("x", x, next(network.parameters()).dtype, "the model's weights are")

@@ -6,7 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_tutorial.plotting import INKS, styled
+from vae_tutorial.plotting import INKS, ink, styled
+
+WIDTH = 6.4  # inches, of a figure
+IMAGES = 5.6  # inches for a row's images; the rest is for its label
+LARGEST = 0.6  # inches, of an image
+BETWEEN = 0.12  # inches, from row to row
+ONE_LINE = 12  # letters of a node's label that fit beside its neighbours
 
 DIGIT_COLOURS = (  # Petroff 2021, chosen to stay apart for colour-blind readers
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
@@ -14,12 +20,25 @@ DIGIT_COLOURS = (  # Petroff 2021, chosen to stay apart for colour-blind readers
 )
 
 
-def image_rows(rows: dict[str, Tensor], shape: tuple[int, int] = (8, 8)) -> Figure:
-    """Rows of images, a label and (n, height · width) pixels each; one grey map, dark ink."""
-    columns = max(len(images) for images in rows.values())
-    cell = min(0.6, 5.6 / columns)
-    with styled(len(rows), columns, (6.4, len(rows) * (cell + 0.12))) as (figure, grid):
-        for line, (label, images) in zip(grid, rows.items(), strict=True):
+def image_rows(rows: Sequence[tuple[str, Tensor]], shape: tuple[int, int] = (8, 8)) -> Figure:
+    """Rows of images, a label and (n, height · width) pixels each; one grey map, dark ink.
+
+    Raises ValueError unless each row has images of that shape.
+
+    >>> import torch
+    >>> figure = image_rows([("first", torch.zeros(3, 64)), ("second", torch.ones(2, 64))])
+    >>> sum(len(axes.images) for axes in figure.axes)
+    5
+    """
+    needed = (shape[0] * shape[1],)
+    for label, images in rows:
+        if not len(images) or images.shape[1:] != needed:
+            seen = f"row {label!r} has shape {tuple(images.shape)}"
+            raise ValueError(f"images must be (n, {needed[0]}), but {seen}")
+    columns = max(len(images) for _, images in rows)
+    cell = min(LARGEST, IMAGES / columns)
+    with styled(len(rows), columns, (WIDTH, len(rows) * (cell + BETWEEN))) as (figure, grid):
+        for line, (label, images) in zip(grid, rows, strict=True):
             for axes in line:
                 axes.set_axis_off()
             for axes, image in zip(line, images, strict=False):
@@ -38,12 +57,17 @@ def latent_map(z: Tensor, labels: Tensor) -> Figure:
     """Points z (n, 2) coloured by digit, each digit printed at the mean of its class.
 
     The dashed circle lies two standard deviations of the prior from its centre.
+    Raises ValueError unless there is one label for each of the points.
     """
+    if z.ndim != 2 or z.shape[1] != 2 or labels.shape != z.shape[:1]:
+        seen = f"got {tuple(z.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"z must be (n, 2) and labels (n,), {seen}")
+    present = [(d, colour) for d, colour in enumerate(DIGIT_COLOURS) if (labels == d).any()]
     with styled(1, 1, (5.2, 5.2)) as (figure, ((axes,),)):
-        for digit, colour in enumerate(DIGIT_COLOURS):
+        for digit, colour in present:
             points = z[labels == digit].numpy(force=True)  # (m, 2)
             axes.scatter(points[:, 0], points[:, 1], s=7, color=colour, alpha=0.55, linewidths=0)
-        for digit, colour in enumerate(DIGIT_COLOURS):
+        for digit, colour in present:
             x, y = z[labels == digit].mean(0).tolist()
             box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": colour}
             style = {"color": "#222222", "weight": "bold", "ha": "center", "va": "center"}
@@ -65,19 +89,23 @@ def gradient_flow(charts: Mapping[str, Sequence[Sequence]], inks: Mapping[str, s
     with styled(1, len(charts), (7.2, 5.6)) as (figure, (row,)):
         for axes, title, (place, reached) in zip(row, charts, levels, strict=True):
             (labels, edges, cuts), boxes = charts[title], {}
+            # A box for each node, in the ink of its quantity, dashed if no gradient comes by.
             for node, (x, y) in place.items():
-                color = INKS[inks.get(labels[node].split(":")[0], "data")][0]
+                color = ink(inks.get(labels[node].split(":")[0], "data"))[0]
                 box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color}
                 box["linestyle"] = "-" if node in reached else "--"
-                lines = labels[node].replace(": ", ":\n" if len(labels[node]) > 12 else ": ")
+                broken = len(labels[node]) > ONE_LINE
+                lines = labels[node].replace(": ", ":\n" if broken else ": ")
                 text = axes.text(x, y, lines, color=color, bbox=box, ha="center", va="center")
                 boxes[node] = text.get_bbox_patch()
+            # An arrow for each edge that a gradient travels, from the result towards the leaves.
             for start, end in (*edges, *cuts):
                 travels = end in reached and (start, end) not in cuts
                 head, color, line = ("->", "#222222", "-") if travels else ("-", "#666666", ":")
                 arrow = {"arrowstyle": head, "color": color, "linestyle": line}
                 arrow |= {"patchA": boxes[end], "patchB": boxes[start]}
                 axes.annotate("", place[start], place[end], arrowprops=arrow)
+            # A cross on each edge that only values pass.
             for start, end in cuts:
                 x, y = ((a + b) / 2 for a, b in zip(place[start], place[end], strict=True))
                 axes.plot(x, y, "kx", markersize=9, markeredgewidth=2.5)

@@ -20,6 +20,8 @@ INKS = {  # quantity: colour, dash and width in points
     "decoder": ("#B8447E", "-.", 1.8),  # p(x|z), distortion
     "rival": ("#7A5195", ":", 1.8),  # score function, regressor, baseline
 }
+POINTS_AN_INCH = 72
+LINE_OF_TEXT = 12  # points from one label's middle to the next, so that none overlap
 STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
     "figure.dpi": 144,
@@ -78,6 +80,13 @@ class Panel(NamedTuple):
     axes: Mapping[str, Any] = MappingProxyType({})  # for example {"yscale": "log", "ylim": (0, 1)}
 
 
+def ink(name: str) -> tuple[str, str, float]:
+    """Colour, dash and width of a quantity's ink; ValueError unless there is one of that name."""
+    if name not in INKS:
+        raise ValueError(f"ink must be one of {', '.join(INKS)}, got {name!r}")
+    return INKS[name]
+
+
 @contextmanager
 def styled(rows: int, columns: int, size: tuple[float, float]) -> Iterator[tuple[Figure, Any]]:
     """A figure of `size` inches in the book's style and its axes (rows, columns); closed after."""
@@ -90,7 +99,16 @@ def styled(rows: int, columns: int, size: tuple[float, float]) -> Iterator[tuple
 
 
 def panels(*drawn: Panel, height: float = 3.2) -> Figure:
-    """Draw one to three panels side by side, 6.4 inches wide (7.2 from two panels on)."""
+    """Draw one to three panels side by side, 6.4 inches wide (7.2 from two panels on).
+
+    Raises ValueError for an ink that is not one of INKS.
+
+    >>> import torch
+    >>> x = torch.linspace(0, 1, 5)
+    >>> figure = panels(Panel([Line(x, x.square(), "data", "x²")], "x", "nats"))
+    >>> figure.axes[0].get_xlabel(), len(figure.axes[0].lines)
+    ('x', 1)
+    """
     with styled(1, len(drawn), (6.4 if len(drawn) == 1 else 7.2, height)) as (figure, (row,)):
         for axes, panel in zip(row, drawn, strict=True):
             layers = [_with_arrays(layer) for layer in panel.layers]
@@ -118,7 +136,7 @@ def _draw(axes: plt.Axes, layer: Layer) -> None:
         style = {"facecolor": "#EEEEEE", "edgecolor": "#888888", "hatch": "///", "linewidth": 0}
         axes.fill_between(layer.x, layer.low, layer.high, label=label, **style)
         return
-    color, dash, width = INKS[layer.ink]
+    color, dash, width = ink(layer.ink)
     if isinstance(layer, Line):
         style = {"color": color, "linestyle": layer.dash or dash, "linewidth": width}
         axes.plot(layer.x, layer.y, label=label, **style)
@@ -130,11 +148,11 @@ def _draw(axes: plt.Axes, layer: Layer) -> None:
 def _label_ends(axes: plt.Axes, lines: list[Line]) -> None:
     """Write each label at its line's right end, pushed apart where two ends meet."""
     axes.figure.draw_without_rendering()  # settles the axes, so that heights are final
-    points = 72 / axes.figure.dpi
+    points = POINTS_AN_INCH / axes.figure.dpi
     ends = [axes.transData.transform((line.x[-1], line.y[-1]))[1] * points for line in lines]
     lowest = float("-inf")
     for end, line in sorted(zip(ends, lines, strict=True), key=lambda pair: pair[0]):
-        lowest = max(end, lowest + 12)  # the height of a line of text, in points
+        lowest = max(end, lowest + LINE_OF_TEXT)
         axes.annotate(
             line.label,
             (line.x[-1], line.y[-1]),

@@ -40,6 +40,10 @@ def two_latents(path: Path = WEIGHTS) -> VAE:
 
     Raises FileNotFoundError if the file is missing, ValueError unless it holds exactly the
     parameters of this architecture, all finite.
+
+    >>> model = two_latents()
+    >>> tuple(model.decode(torch.zeros(1, 2, dtype=torch.float64)).shape)
+    (1, 64)
     """
     if not path.exists():
         raise FileNotFoundError(f"{path.name} is missing: `make weights` trains it again")
@@ -51,8 +55,8 @@ def two_latents(path: Path = WEIGHTS) -> VAE:
     )
     if seen != needed:
         names = sorted(n for n in seen | needed if seen.get(n) != needed.get(n))
-        odd = ", ".join(f"{n} is {seen.get(n)}, not {needed.get(n)}" for n in names)
-        raise ValueError(f"{path.name} does not fit this architecture: {odd}")
+        differences = ", ".join(f"{n} is {seen.get(n)}, not {needed.get(n)}" for n in names)
+        raise ValueError(f"{path.name} does not fit this architecture: {differences}")
     for name, value in stored.items():
         require.finite(f"{name} in {path.name}", value)
     model.load_state_dict(stored)

@@ -16,9 +16,14 @@ class Processes(NamedTuple):
 
     rank: int = 0
     count: int = 1
+    launcher: int | None = None  # the process that started them, where it can start them again
 
     def rows(self, batch_size: int) -> slice:
-        """This process's rows of a batch; ValueError unless all processes get equally many."""
+        """This process's rows of a batch; ValueError unless all processes get equally many.
+
+        >>> Processes(rank=1, count=4).rows(100)
+        slice(25, 50, None)
+        """
         if batch_size % self.count:
             needed = f"a multiple of the number of processes, {self.count}"
             raise ValueError(f"batch_size must be {needed}, got {batch_size}")
@@ -34,10 +39,17 @@ class Processes(NamedTuple):
         if self.count == 1:
             return tensors
         flat = torch.cat([tensor.flatten() for tensor in tensors.values()])
-        distributed.all_reduce(flat)  # the sum
+        try:
+            distributed.all_reduce(flat)  # the sum
+        except RuntimeError as error:  # a page of C++, of which nothing helps
+            raise ConnectionError(f"process {self.rank} lost another one, and ends") from error
         pieces = (flat / self.count).split([tensor.numel() for tensor in tensors.values()])
         named = zip(tensors.items(), pieces, strict=True)
         return {name: piece.view_as(tensor) for (name, tensor), piece in named}
+
+    def abandoned(self) -> bool:
+        """Whether `torchrun`, which would start them again, is gone, and they have gone on."""
+        return self.launcher is not None and os.getppid() != self.launcher
 
 
 ALONE = Processes()
@@ -52,8 +64,21 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if "WORLD_SIZE" not in os.environ:
         yield ALONE
         return
+    count, rank = environment_number("WORLD_SIZE"), environment_number("RANK")
+    environment_number("MASTER_PORT")
+    if rank >= count:
+        raise ValueError(f"RANK must be below WORLD_SIZE, {count}, got {rank}")
+    launcher = os.getppid()
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size())
+        yield Processes(rank, count, launcher)
     finally:
         distributed.destroy_process_group()
+
+
+def environment_number(name: str) -> int:
+    """The whole number in an environment variable; ValueError where it holds none."""
+    text = os.environ.get(name, "")
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(f"{name}, which torchrun sets, must be a whole number, got {text!r}")
+    return int(text)

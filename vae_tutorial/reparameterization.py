@@ -27,36 +27,42 @@ class Graph(NamedTuple):
     edges: list[tuple[int, int]]
 
 
+@require.shapes(mean="... d", log_variance="... d", noise="... d")
 def draw_diagonal(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     """z = mean + exp(log_variance / 2) · noise; noise (K, batch, d) or what broadcasts, to z.
 
-    Raises ValueError or TypeError on bad input.
     Source: Kingma & Welling 2014, section 2.4. Book: vae11.
+
+    >>> draw_diagonal(torch.tensor([1.0, 2.0]), torch.zeros(2), torch.tensor([[0.5, -0.5]]))
+    tensor([[1.5000, 1.5000]])
     """
-    require.event("mean", mean)
-    require.event("log_variance", log_variance, mean.shape[-1])
-    require.event("noise", noise, mean.shape[-1])
     return mean + (0.5 * log_variance).exp() * noise  # (K, batch, d)
 
 
+@require.shapes(mean="... d", root="... d d", noise="... d")
 def draw_full(mean: Tensor, root: Tensor, noise: Tensor) -> Tensor:
     """z = mean + R · noise for any root R (..., d, d) with R Rᵀ = Σ; noise (K, batch, d) to z.
 
-    Raises ValueError or TypeError on bad input. Source: Rezende et al. 2014.
-    Book: vae11, eq-root-law, eq-change-of-variables.
+    Source: Rezende et al. 2014. Book: vae11, eq-root-law, eq-change-of-variables.
+
+    >>> root = torch.tensor([[1.0, 0.0], [0.5, 1.0]])
+    >>> draw_full(torch.zeros(2), root, torch.tensor([[2.0, 1.0]]))
+    tensor([[2., 2.]])
     """
-    require.event("mean", mean)
-    require.square("root", root, mean.shape[-1])
-    require.event("noise", noise, mean.shape[-1])
     return mean + (root @ noise.unsqueeze(-1)).squeeze(-1)  # (K, batch, d)
 
 
+@require.shapes(covariance="... d d: symmetric")
 def symmetric_root(covariance: Tensor) -> Tensor:
-    """The symmetric, positive S with S S = covariance, (..., d, d). Book: eq-root-rotation.
+    """The symmetric, positive S with S S = covariance, (..., d, d).
 
     Raises ValueError unless the covariance is symmetric and positive definite.
+    Book: eq-root-rotation.
+
+    >>> root = symmetric_root(torch.tensor([[5.0, 4.0], [4.0, 5.0]]))
+    >>> print([[f"{entry:.3f}" for entry in row] for row in root])
+    [['2.000', '1.000'], ['1.000', '2.000']]
     """
-    require.symmetric("covariance", covariance)
     values, vectors = torch.linalg.eigh(covariance)  # (..., d), (..., d, d)
     if not (values > 0).all():
         smallest = float(values.min())
@@ -66,56 +72,57 @@ def symmetric_root(covariance: Tensor) -> Tensor:
     return (vectors * values.sqrt().unsqueeze(-2)) @ vectors.mT  # (..., d, d)
 
 
+@require.shapes(mean="d", log_variance="d", noise="K d")
 def pathwise_gradients(
     function: Callable[[Tensor], Tensor], mean: Tensor, log_variance: Tensor, noise: Tensor
 ) -> Gradients:
     """Gradients of E[f(z)] through the draw: mean and log_variance (d,), noise (K, d) to (K, d).
 
-    `function` maps z (K, d) to (K,), row by row. It must be differentiable; where it jumps, the
-    estimates are biased and nothing warns. Raises ValueError or TypeError on bad input.
+    `function` maps z (K, d) to (K,), row by row. Where it has no gradient ValueError is raised;
+    where it jumps, the estimates are biased and nothing warns.
     Source: Kingma & Welling 2014, section 2.4. Book: eq-pathwise, eq-sine-variance.
+
+    >>> at, noise = torch.tensor([3.0]), torch.zeros(1, 1)
+    >>> pathwise_gradients(lambda z: z.square().sum(-1), at, torch.zeros(1), noise).mean
+    tensor([[6.]])
     """
     copies = [p.detach().expand(noise.shape).clone().requires_grad_() for p in (mean, log_variance)]
     values = function(draw_diagonal(*copies, noise))  # (K,): draw k uses row k of both copies
     if values.shape != noise.shape[:-1]:
-        seen = f"{tuple(values.shape)} from noise {tuple(noise.shape)}"
-        raise ValueError(f"function must give one value a draw, (K, d) to (K,), got {seen}")
+        shapes = f"{tuple(values.shape)} from noise {tuple(noise.shape)}"
+        raise ValueError(f"function must give one value a draw, (K, d) to (K,), got {shapes}")
     if not values.requires_grad:
         raise ValueError("function must be differentiable, but its values carry no gradient to z")
     return Gradients(*torch.autograd.grad(values.sum(), copies))
 
 
-def score_function_gradients(
-    values: Tensor,
-    log_variance: Tensor,
-    noise: Tensor,
-) -> Gradients:
+@require.shapes(values="K", log_variance="d", noise="K d")
+def score_function_gradients(values: Tensor, log_variance: Tensor, noise: Tensor) -> Gradients:
     """The same gradients from values f(z) alone: (K,), noise (K, d) to (K, d).
 
     Each value multiplies the gradient of log q(z) at z = mean + σ noise.
-    Raises ValueError or TypeError on bad input.
-    Source: Williams 1992. Book: eq-score-function, eq-baseline,
-    eq-score-variance, eq-sine-variance, eq-step-gradient.
+    Source: Williams 1992. Book: eq-score-function, eq-baseline, eq-score-variance,
+    eq-sine-variance, eq-step-gradient.
+
+    >>> values, noise = torch.tensor([4.0, 2.0]), torch.tensor([[1.0], [-1.0]])
+    >>> score_function_gradients(values, torch.zeros(1), noise).mean
+    tensor([[ 4.],
+            [-2.]])
     """
-    require.finite("values", values)
-    require.event("noise", noise)
-    require.event("log_variance", log_variance, noise.shape[-1])
-    if values.shape != noise.shape[:-1]:
-        seen = f"{tuple(values.shape)} for noise {tuple(noise.shape)}"
-        raise ValueError(f"values must be (K,) for noise (K, d), got {seen}")
     deviation = (0.5 * log_variance).exp()  # (d,)
     score = noise / deviation, 0.5 * (noise.square() - 1)  # (K, d) each
     return Gradients(*(values.unsqueeze(-1) * part for part in score))
 
 
+@require.shapes(values="K>=2")
 def leave_one_out(values: Tensor) -> Tensor:
     """For each draw the average of the other draws' values, (K,) to (K,): a baseline for free.
 
-    Raises ValueError or TypeError on bad input. Source: Kool et al. 2019. Book: eq-leave-one-out.
+    Source: Kool et al. 2019. Book: eq-leave-one-out.
+
+    >>> leave_one_out(torch.tensor([1.0, 2.0, 6.0]))
+    tensor([4.0000, 3.5000, 1.5000])
     """
-    require.event("values", values)
-    if values.shape[0] < 2:
-        raise ValueError(f"leave_one_out needs at least 2 draws, got {values.shape[0]}")
     return (values.sum(0) - values) / (values.shape[0] - 1)  # (K,)
 
 
@@ -125,19 +132,23 @@ def gradient_graph(tensors: Mapping[str, Tensor]) -> Graph:
     Labels are "name: Operation", or the operation alone where no name was given; a leaf's operation
     is "leaf". Raises ValueError for a tensor that needs no gradient: of it autograd keeps nothing.
     Book: eq-chain-rule.
+
+    >>> mean = torch.zeros(2, requires_grad=True)
+    >>> gradient_graph({"z": 2 * mean, "mean": mean}).nodes
+    ['z: Mul', 'mean: leaf']
     """
     for name, tensor in tensors.items():
         if not tensor.requires_grad:
             raise ValueError(f"{name} requires no gradient, so autograd has recorded nothing of it")
     names = {get_gradient_edge(tensor).node: name for name, tensor in tensors.items()}
-    found, edges = list(names), []
-    for node in found:  # the list grows while we walk it
+    nodes, edges = list(names), []
+    for node in nodes:  # the list grows while we walk it
         for source, _ in node.next_functions:
             if source is not None:  # None stands for a constant
-                if source not in found:
-                    found.append(source)
-                edges.append((found.index(source), found.index(node)))
-    return Graph([_label(node, names.get(node)) for node in found], edges)
+                if source not in nodes:
+                    nodes.append(source)
+                edges.append((nodes.index(source), nodes.index(node)))
+    return Graph([_label(node, names.get(node)) for node in nodes], edges)
 
 
 def _label(node: torch.autograd.graph.Node, name: str | None) -> str:

@@ -9,11 +9,17 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from vae_tutorial import require
-from vae_tutorial.adam import Moments, Tensors, adam, adam_scales, zero_moments
+from vae_tutorial.adam import (
+    Coefficients,
+    Moments,
+    Tensors,
+    adam,
+    adam_coefficients,
+    zero_moments,
+)
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import minibatches, with_noise
 from vae_tutorial.noise import standard_normal
-from vae_tutorial.processes import ALONE
 
 Objective = Callable[[Bound], Tensor]
 
@@ -26,7 +32,8 @@ class Update(NamedTuple):
     bound: Bound
 
 
-Step = Callable[[Tensors, Moments, Tensor, Tensor, Tensor], Update]
+Gradients = Callable[[Tensors, Tensor, Tensor], tuple[Tensors, Bound]]
+Step = Callable[[Tensors, Moments, Coefficients, Tensor, Tensor], Update]
 
 
 class State(NamedTuple):
@@ -40,6 +47,7 @@ class State(NamedTuple):
 class Epoch(NamedTuple):
     """Means over an epoch's batches, each before its step, in nats."""
 
+    # The fields of a Bound stand here once more, as floats: a record is one flat row of a table.
     epoch: int
     elbo: float
     log_likelihood: float
@@ -69,12 +77,10 @@ def initial_state(model: nn.Module) -> State:
     return State(parameters, zero_moments(parameters), 0)
 
 
-def make_step(model: nn.Module, objective: Objective, processes=ALONE) -> Step:
-    """The pure step(parameters, moments, scales, batch, noise) → Update.
+def make_gradients(model: nn.Module, objective: Objective) -> Gradients:
+    """The pure gradients(parameters, batch, noise) → (gradients of the objective, Bound).
 
-    It changes none of its arguments and draws no random number. Several
-    processes step by the average of their gradients.
-    Raises TypeError unless `objective` is a function. Book: eq-adam.
+    Raises TypeError unless `objective` is a function.
     """
     if not callable(objective):
         raise TypeError(f"objective must be a function, got {objective!r}")
@@ -83,11 +89,25 @@ def make_step(model: nn.Module, objective: Objective, processes=ALONE) -> Step:
         bound = functional_call(model, parameters, (batch, noise))
         return objective(bound), bound
 
-    def step(parameters, moments, scales, batch, noise):
+    def gradients(parameters, batch, noise):
         differentiate = grad_and_value(loss, has_aux=True)
-        gradients, (_, bound) = differentiate(parameters, batch, noise)
-        gradients = processes.average(gradients)
-        return Update(*adam(parameters, moments, gradients, scales), bound)
+        slopes, (_, bound) = differentiate(parameters, batch, noise)
+        return slopes, bound
+
+    return gradients
+
+
+def make_step(model: nn.Module, objective: Objective) -> Step:
+    """The pure step(parameters, moments, coefficients, batch, noise) → Update.
+
+    It changes none of its arguments and draws no random number.
+    Raises TypeError unless `objective` is a function. Book: eq-adam.
+    """
+    differentiate = make_gradients(model, objective)
+
+    def step(parameters, moments, coefficients, batch, noise):
+        gradients, bound = differentiate(parameters, batch, noise)
+        return Update(*adam(parameters, moments, gradients, coefficients), bound)
 
     return step
 
@@ -97,17 +117,21 @@ def run_epoch(
 ) -> tuple[State, Bound]:
     """One step for each pair of a batch and its noise; the bound's terms are (steps,) means, nats.
 
-    It waits for no number. Raises ValueError, with the step's, where the model refuses its input.
+    It waits for no number. Raises ValueError if there is no batch, and, with the step's number,
+    where the model refuses its input.
     """
     parameters, moments, done = state
     bounds = []
     for count, (batch, noise) in enumerate(batches, done + 1):
-        scales = adam_scales(count, learning_rate, batch)
+        coefficients = adam_coefficients(count, learning_rate, batch)
         try:
-            parameters, moments, bound = step(parameters, moments, scales, batch, noise)
+            parameters, moments, bound = step(parameters, moments, coefficients, batch, noise)
         except ValueError as error:
             raise ValueError(f"step {count}: {error}") from error
         bounds.append(bound)
+    if not bounds:
+        raise ValueError("an epoch needs at least one batch, got none")
+    # The batch's terms (batch,) become one number a step, and all steps one tensor: (steps,) each.
     means = type(bound)(*(torch.stack(term).mean(-1) for term in zip(*bounds, strict=True)))
     return State(parameters, moments, done + len(bounds)), means
 
@@ -125,10 +149,22 @@ def fit(
     """Train a copy of `model` on images (n, pixels), with one noise draw an image a step.
 
     Raises ValueError or TypeError on bad input, and ValueError once the bound
-    is not finite. Source: Kingma & Welling 2014, algorithm 1. Book: eq-objective.
+    or a parameter is not finite.
+    Source: Kingma & Welling 2014, algorithm 1. Book: eq-objective.
+
+    >>> from vae_tutorial.likelihoods import GaussianPixels, SharedVariance
+    >>> from vae_tutorial.models import VAE, DiagonalEncoder, network
+    >>> random = torch.Generator().manual_seed(0)
+    >>> encoder, decoder = DiagonalEncoder(64, 16, 2, random), network([2, 16, 64], random)
+    >>> model = VAE(encoder, decoder, GaussianPixels(SharedVariance(0.1)))
+    >>> settings = {"epochs": 3, "batch_size": 10, "learning_rate": 0.01}
+    >>> fitted, history = fit(model, torch.zeros(50, 64), generator=random, **settings)
+    >>> [record.epoch for record in history], history[-1].elbo > history[0].elbo
+    ([1, 2, 3], True)
     """
     require.event("images", images)
     require.count("epochs", epochs)
+    require.generator(generator)
     step = make_step(model, objective)
     state, history = initial_state(model), []
     for epoch in range(1, epochs + 1):
@@ -136,6 +172,9 @@ def fit(
         pairs = with_noise(batches, model.encoder.latent, 1, generator)
         state, means = run_epoch(step, state, pairs, learning_rate)
         history.append(Epoch(epoch, *(term.double().mean().item() for term in means)))
+    # The next bound would tell of a step that went too far; after the last step there is none.
+    for name, value in state.parameters.items():
+        require.finite(f"{name} after step {state.count}", value)
     fitted = copy.deepcopy(model)
     fitted.load_state_dict({**model.state_dict(), **state.parameters})
     return Fitted(fitted, history)
@@ -145,6 +184,10 @@ def fit(
 def average_bound(
     model: nn.Module, images: Tensor, num_samples: int, generator: torch.Generator
 ) -> Bound:
-    """The bound of each image, a Bound of (n,) in nats, from `num_samples` draws. Book: vae8."""
+    """The bound of each image, a Bound of (n,) in nats, from `num_samples` draws. Book: vae8.
+
+    Raises ValueError or TypeError on bad input.
+    """
+    require.generator(generator)
     shape = (num_samples, len(images), model.encoder.latent)
     return model(images, standard_normal(shape, generator, like=images))

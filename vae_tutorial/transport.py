@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from vae_tutorial import require
 from vae_tutorial.gaussians import log_normal
 
-REACH = 8.0  # one latent is summed over [−8, 8]; the prior's mass beyond is below 2e-15
+CURVE_REACH = 8.0  # one latent is summed over [−8, 8]; the prior's mass beyond is below 2e-15
+RING_DIVISOR = 10.0  # ring(z) lies at radius 1 + ‖z‖ / 10
 Map = Callable[[Tensor], Tensor]
 
 
+@require.fields(places="n", masses="n: positive")
 class Atoms(NamedTuple):
     """A law on finitely many numbers: places (n,), ascending, with masses (n,) that sum to one."""
 
@@ -24,56 +26,68 @@ class Atoms(NamedTuple):
     masses: Tensor
 
 
+@require.shapes(places="n", masses="n: positive")
 def collect(places: Tensor, masses: Tensor) -> Atoms:
     """Sort places (n,) with positive masses (n,), and add up the masses of equal places.
 
-    A sample is the law with equal masses. Raises ValueError or TypeError on bad input.
+    A sample is the law with equal masses. Raises ValueError unless the masses sum to one.
+
+    >>> collect(torch.tensor([2.0, -1.0, 2.0]), torch.tensor([0.25, 0.5, 0.25]))
+    Atoms(places=tensor([-1.,  2.]), masses=tensor([0.5000, 0.5000]))
     """
-    require.event("places", places)
-    require.positive("masses", masses)
-    if places.ndim != 1 or places.shape != masses.shape:
-        seen = f"{tuple(places.shape)} and {tuple(masses.shape)}"
-        raise ValueError(f"places and masses must both be (n,), got {seen}")
     if abs(float(masses.sum()) - 1) > 1e-6:
         raise ValueError(f"masses must sum to 1, got {float(masses.sum()):g}")
     distinct, index = places.unique(return_inverse=True)  # (m,), (n,)
     return Atoms(distinct, torch.zeros_like(distinct).index_add(0, index, masses))
 
 
+@require.shapes(law="fields")
 def push_forward(law: Atoms, function: Map) -> Atoms:
     """The law of function(X): each value gets the mass of its preimage.
 
-    Raises as `collect` does.
     Source: Bogachev 2007, section 3.6. Book: eq-push-forward.
+
+    >>> die = Atoms(torch.tensor([-1.0, 0.0, 1.0]), torch.tensor([0.25, 0.5, 0.25]))
+    >>> push_forward(die, torch.square)
+    Atoms(places=tensor([0., 1.]), masses=tensor([0.5000, 0.5000]))
     """
     return collect(function(law.places), law.masses)
 
 
+@require.shapes(law="fields", level="...: fraction")
 def quantile(law: Atoms, level: Tensor) -> Tensor:
     """The least place where the distribution function reaches `level`, in [0, 1]: (...) to (...).
 
-    Raises ValueError or TypeError on bad input. Source: Devroye 1986, chapter 2. Book: eq-quantile.
+    Source: Devroye 1986, chapter 2. Book: eq-quantile.
+
+    >>> coin = Atoms(torch.tensor([0.0, 1.0]), torch.tensor([0.5, 0.5]))
+    >>> quantile(coin, torch.tensor([0.3, 0.5, 0.7]))
+    tensor([0., 0., 1.])
     """
-    require.between("level", level, 0, 1)
     reached = law.masses.cumsum(0)  # (n,)
     index = torch.searchsorted(reached, level.to(reached))  # (...)
     return law.places[index.clamp(max=len(reached) - 1)]  # the sum of the masses may round below 1
 
 
+@require.shapes(z="n d", log_density="n")
 def log_density_of_image(function: Map, z: Tensor, log_density: Tensor) -> Tensor:
     """log-density at function(z), per unit of the image's volume: (n,), in nats.
 
     `function` takes z (n, d) to x (n, D), D ≥ d, row by row, one-to-one and
-    smooth; `log_density` (n,) is that of z. Raises ValueError or TypeError on
-    bad input, or where a direction collapses.
+    smooth; `log_density` (n,) is that of z. Raises ValueError where the map
+    collapses a direction, or gives what is not finite.
     Source: Federer 1969, section 3.2. Book: eq-image-density.
+
+    >>> z, log_density = torch.zeros(1, 1), torch.zeros(1)
+    >>> print(f"{float(log_density_of_image(lambda z: 2 * z, z, log_density)):.4f}")  # −log 2
+    -0.6931
     """
-    require.event("z", z)
     z = z.detach().requires_grad_()
     x = function(z)  # (n, D)
+    require.finite("function(z)", x)
     if x.ndim != 2 or x.shape[1] < z.shape[-1]:
-        seen = f"{tuple(z.shape)} to {tuple(x.shape)}"
-        raise ValueError(f"the map must be (n, d) to (n, D), D >= d, not {seen}")
+        shapes = f"{tuple(z.shape)} to {tuple(x.shape)}"
+        raise ValueError(f"the map must be (n, d) to (n, D), D >= d, not {shapes}")
     rows = [torch.autograd.grad(t, z, retain_graph=True)[0] for t in x.sum(0)]
     jacobian = torch.stack(rows, 1)  # (n, D, d)
     stretch = torch.linalg.svdvals(jacobian)  # (n, d)
@@ -81,70 +95,85 @@ def log_density_of_image(function: Map, z: Tensor, log_density: Tensor) -> Tenso
     return log_density - stretch.log().sum(-1)  # (n,)
 
 
+@require.shapes(z="... 2")
 def ring(z: Tensor) -> Tensor:
-    """z / 10 + z / ‖z‖: (..., 2) to (..., 2). Raises ValueError at z = 0, or TypeError.
+    """z / 10 + z / ‖z‖: (..., 2) to (..., 2). Raises ValueError at z = 0.
 
     Source: Doersch 2016, figure 2. Book: eq-ring.
+
+    >>> ring(torch.tensor([5.0, 0.0]))
+    tensor([1.5000, 0.0000])
     """
-    require.event("z", z)
     length = z.norm(dim=-1, keepdim=True)  # (..., 1)
     require.positive("the length of z", length)
-    return z / 10 + z / length
+    return z / RING_DIVISOR + z / length
 
 
+@require.shapes(radius="...: nonnegative")
 def ring_radius_cdf(radius: Tensor) -> Tensor:
-    """P(‖ring(z)‖ ≤ radius) for z ~ N(0, I) in the plane: (...) to (...). Book: eq-ring-radius."""
-    require.between("radius", radius, 0, math.inf)
-    return -torch.expm1(-50 * (radius - 1).clamp(min=0).square())
+    """P(‖ring(z)‖ ≤ radius) for z ~ N(0, I) in the plane: (...) to (...). Book: eq-ring-radius.
+
+    >>> print([f"{share:.4f}" for share in ring_radius_cdf(torch.tensor([0.9, 1.1, 1.2]))])
+    ['0.0000', '0.3935', '0.8647']
+    """
+    length = RING_DIVISOR * (radius - 1).clamp(min=0)  # ‖z‖ where ‖ring(z)‖ = radius
+    return -torch.expm1(-length.square() / 2)
 
 
+@require.shapes(law="fields")
 def kolmogorov_distance(law: Atoms, cdf: Map) -> Tensor:
     """The largest gap between the law's distribution function and a continuous one: a scalar.
 
     Source: Kolmogorov 1933. Book: eq-kolmogorov, eq-atom-floor.
+
+    >>> kolmogorov_distance(Atoms(torch.zeros(1), torch.ones(1)), torch.special.ndtr)
+    tensor(0.5000)
     """
     after, expected = law.masses.cumsum(0), cdf(law.places)  # (n,) each
     return torch.maximum(after - expected, expected - (after - law.masses)).max()
 
 
+@require.shapes(x="n>=2 D", y="m>=2 D")
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:
     """Unbiased estimate from draws x (n, D) and y (m, D), to a scalar.
 
-    Raises ValueError or TypeError on bad input or fewer than two draws.
     Source: Székely & Rizzo 2013. Book: eq-energy-distance.
+
+    >>> energy_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[4.0], [5.0]]))
+    tensor(6.)
     """
-    require.event("x", x)
-    require.event("y", y, x.shape[-1])
-    if x.ndim != 2 or y.ndim != 2 or min(len(x), len(y)) < 2:
-        seen = f"{tuple(x.shape)} and {tuple(y.shape)}"
-        raise ValueError(f"x (n, D) and y (m, D) need two draws each: {seen}")
     exactly = "donot_use_mm_for_euclid_dist"
     between = torch.cdist(x, y, compute_mode=exactly)  # (n, m)
     within = nn.functional.pdist(x).mean() + nn.functional.pdist(y).mean()
     return 2 * between.mean() - within
 
 
+@require.shapes(share="...: fraction", gap="number: positive", slope="...: positive")
 def least_bridge(share: Tensor, gap: float, slope: Tensor) -> Tensor:
     """The least mass inside a gap when `share` of N(0, I) is mapped to one side of it.
 
     For every map into the line of at most the given slope, from any dimension: (...) to (...).
-    Raises ValueError or TypeError on bad input. Source: Borell 1975. Book: eq-bridge.
+    Source: Sudakov & Tsirel'son 1974, Borell 1975. Book: eq-bridge.
+
+    >>> print(f"{least_bridge(torch.tensor(0.5), 2.0, torch.tensor(2.0)):.4f}")
+    0.3413
     """
-    require.between("share", share, 0, 1)
-    require.positive("gap / slope", gap / slope)
     return torch.special.ndtr(torch.special.ndtri(share) + gap / slope) - share
 
 
+@require.shapes(x="... D", variance="number: positive", num_nodes="count>=2")
 def noisy_log_density(x: Tensor, curve: Map, variance: float, num_nodes: int) -> Tensor:
     """log ∫ N(x; curve(z), variance I) N(z; 0, 1) dz by an equal-step sum: (batch, D) to (batch,).
 
-    `curve` takes nodes z (n, 1) to (n, D). Raises ValueError or TypeError on bad input.
+    `curve` takes nodes z (n, 1) to (n, D).
     Source: Doersch 2016, eq. 1. Book: eq-noisy-image, eq-curve-limit.
+
+    >>> x = torch.zeros(1, 1, dtype=torch.float64)  # z plus noise of variance 3: N(0, 4) at 0
+    >>> print(f"{float(noisy_log_density(x, lambda z: z, 3.0, 101)):.4f}")
+    -1.6121
     """
-    require.positive("variance", torch.tensor(float(variance)))
-    require.count("num_nodes - 1", num_nodes - 1)
-    z = torch.linspace(-REACH, REACH, num_nodes, dtype=torch.float64)[:, None]  # (n, 1)
+    z = torch.linspace(-CURVE_REACH, CURVE_REACH, num_nodes, dtype=torch.float64)[:, None]  # (n, 1)
     log_prior = log_normal(z, torch.zeros_like(z), z.new_zeros(()))  # (n,)
     log_likelihood = log_normal(x.unsqueeze(-2), curve(z), z.new_tensor(variance).log())
     log_joint = log_likelihood + log_prior  # (batch, n)
-    return log_joint.logsumexp(-1) + math.log(2 * REACH / (num_nodes - 1))  # (batch,)
+    return log_joint.logsumexp(-1) + math.log(2 * CURVE_REACH / (num_nodes - 1))  # (batch,)

@@ -1,7 +1,8 @@
-"""A Sphinx extension: what a search result and a shared link show of each page.
+"""A Sphinx extension: what each page tells a search engine, a shared link, and the browser.
 
 `descriptions.yml` says each page in a sentence or two. A page without a description, a description
 without a page, and one too short or too long to be shown are warnings: errors of a build under -W.
+Each page also tells the browser to load nothing from another site.
 """
 
 from html import escape, unescape
@@ -13,6 +14,9 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 SHORTEST, LONGEST = 50, 160  # characters, as search results show them
+# A page loads from its own site, or from its own disk, and from nowhere else, whatever the theme or
+# MathJax should come to ask for. Scripts and styles stand in the pages too: the theme writes many.
+POLICY = "default-src 'self' file: data: blob: 'unsafe-inline'"
 ICON = "_static/favicon.png"  # for what reads no SVG
 CARD = "_static/card.png"
 CARD_SAYS = "The cover of the book: a bound below log p(x), and the hatched gap between them."
@@ -62,6 +66,9 @@ def describe(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
         context["head_title"] = title if title == book else f"{title} — {book}"
         address = app.config.html_baseurl
         context["metatags"] += tags(title, book, description, address, f"{pagename}.html")
+    if app.builder.name == "html":
+        policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}" />\n'
+        context["metatags"] = policy + context.get("metatags", "")
     icon = context["pathto"](ICON, resource=True)
     link = f'<link rel="apple-touch-icon" href="{icon}" />\n'
     context["metatags"] = context.get("metatags", "") + link

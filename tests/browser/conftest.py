@@ -2,23 +2,21 @@
 
 import os
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import chromium
 import export_live
 import live
 import pytest
 from built import HTML, pages
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from visiting import Visit, visit
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 THEMES = {"disk": "light", "loopback": "dark"}  # the way to a page → the theme of that visit
 
 TOTALS = {  # a property that tests record → how the summary says it
@@ -93,16 +91,18 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium; where there is none the tests are skipped, but never in continuous integration."""
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if found is None:
-        message = f"no Chromium: none of {', '.join(CHROMIUM)} is on the path"
+def installed() -> None:
+    """Chromium is here; where it is not, tests are skipped, but never in continuous integration."""
+    if chromium.path() is None:
+        message = f"no Chromium: none of {', '.join(chromium.NAMES)} is on the path"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=FLAGS)
+
+
+@pytest.fixture(scope="session")
+def browser(installed: None) -> Iterator[Browser]:
+    """The one browser of all the tests."""
+    with chromium.started() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="session")

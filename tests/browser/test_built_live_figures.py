@@ -6,7 +6,8 @@ What the figures compute is tested in test_live_figures.py; here they stand in t
 import live
 import pytest
 from built import HTML, markup, pages
-from visiting import PATIENCE
+from playwright.sync_api import expect
+from visiting import PATIENCE, open_file
 
 FIGURES = [(page, name) for page in pages() for name in markup(page).live_figures]
 ENGINE = "assets/live.js"
@@ -30,12 +31,10 @@ def figure(browser, page, name):
     """The figure in its page, opened from disk on a screen that can be touched."""
     context = browser.new_context(has_touch=True, viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
-    opened = context.new_page()
-    opened.goto(f"{HTML.as_uri()}/{page}")
-    opened.evaluate("window.MathJax?.startup?.promise")
-    found = opened.locator(f"figure.live#{name}")
-    found.scroll_into_view_if_needed()
-    yield found
+    with open_file(context, page) as opened:
+        found = opened.locator(f"figure.live#{name}")
+        found.scroll_into_view_if_needed()
+        yield found
     context.close()
 
 
@@ -43,10 +42,7 @@ def said(figure, before: str) -> str:
     """What the figure announces next, other than `before`."""
     status = figure.locator("[role=status]")
     assert status.count() == 1, f"{status.count()} elements announce changes; one is needed"
-    handle = status.element_handle()
-    figure.page.wait_for_function(
-        "([found, before]) => found.textContent.trim() !== before", arg=[handle, before]
-    )
+    expect(status).not_to_have_text(before, timeout=PATIENCE)
     return status.inner_text().strip()
 
 
@@ -93,12 +89,11 @@ def test_a_touch_changes_what_a_figure_says(figure):
 @each_figure
 def test_without_scripts_a_figure_shows_its_picture(browser, page, name):
     context = browser.new_context(java_script_enabled=False)
-    opened = context.new_page()
-    opened.goto(f"{HTML.as_uri()}/{page}")
-    found = opened.locator(f"figure.live#{name}")
-    assert found.locator("img").is_visible(), f"{page}#{name} is empty without scripts"
-    assert found.locator("figcaption").is_visible()
-    assert found.locator("input, button, canvas").count() == 0
+    with open_file(context, page) as opened:
+        found = opened.locator(f"figure.live#{name}")
+        assert found.locator("img").is_visible(), f"{page}#{name} is empty without scripts"
+        assert found.locator("figcaption").is_visible()
+        assert found.locator("input, button, canvas").count() == 0
     context.close()
 
 

@@ -1,16 +1,14 @@
-"""The live figures in Chromium: JavaScript's numbers against Python's, and hands on the controls.
+"""The live figures in Chromium: hands on the controls, and what they make of the numbers.
 
-A bare page holds the figure as the directive writes it, and the scripts of the built book.
+A bare page holds the figure as the directive writes it, and the scripts of the built book. What
+the scripts compute by themselves is tested without a browser: `tests/test_live_numbers.py`.
 """
-
-import math
 
 import live
 import pytest
 import torch
 from hands import STATUS, announced, at, close, point, press, swipe, values
 
-from vae_tutorial.data import load_digits
 from vae_tutorial.gaussians import log_normal
 from vae_tutorial.pretrained import two_latents
 
@@ -23,43 +21,6 @@ def test_the_decoder_agrees_with_torch_at_two_thousand_latents(opened):
     difference = (torch.tensor(decoded, dtype=torch.float64) - two_latents().decode(z)).abs().max()
     print(f"JavaScript against torch, 2,000 latents: at most {difference:.1e} apart")
     assert difference <= 1e-5
-
-
-def test_the_nearest_training_digits_are_those_of_torch(opened):
-    z = 2 * torch.randn(200, 2, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    found = opened().evaluate("zs => zs.map(z => VAE_LIVE.neighbours(z))", z.tolist())
-    digits = load_digits(torch.float64)
-    distances = torch.cdist(z, two_latents().encoder(digits.train).mean)  # (200, 1500)
-    nearest = distances.topk(15, largest=False)
-    for each, near, indices in zip(found, nearest.values, nearest.indices, strict=True):
-        assert each["counts"] == digits.train_labels[indices].bincount(minlength=10).tolist()
-        assert each["distance"] == pytest.approx(near[0].item(), abs=1e-6)
-
-
-def test_the_log_density_agrees_with_torch(opened):
-    x, mean, log_variance = torch.randn(3, 50, 4, generator=torch.Generator().manual_seed(7))
-    rows = torch.stack([x, mean, log_variance], dim=1).double()  # (50, 3, 4)
-    computed = opened().evaluate("rows => rows.map(r => VAE_LIVE.logNormal(...r))", rows.tolist())
-    close(torch.tensor(computed, dtype=torch.float64), log_normal(*rows.unbind(1)), 1e-9)
-
-
-def test_noise_is_standard_normal_and_the_same_for_a_seed(opened):
-    page = opened()
-    draw = "seed => [...VAE_LIVE.generator(seed).normals(40000)]"
-    first, again, other = (torch.tensor(page.evaluate(draw, seed)) for seed in (1, 1, 2))
-    assert torch.equal(first, again)
-    for noise in (first, other, first * other):  # the product of independent ones: 0 and 1 too
-        assert abs(noise.mean()) < 4 / math.sqrt(40_000)
-    for power, moment, error in ((2, 1, math.sqrt(2)), (4, 3, math.sqrt(96))):
-        assert abs((first**power).mean() - moment) < 4 * error / math.sqrt(40_000)
-
-
-@pytest.mark.parametrize(
-    ("value", "decimals", "text"),
-    [(-1.2, 2, "−1.20"), (0.5, 2, "0.50"), (-0.001, 2, "0.00"), (12, 0, "12"), (-7.26, 1, "−7.3")],
-)
-def test_numbers_are_written_as_a_page_prints_them(opened, value, decimals, text):
-    assert opened().evaluate("given => VAE_LIVE.number(...given)", [value, decimals]) == text
 
 
 def test_keys_alone_move_z_and_what_it_means_is_announced(opened):
@@ -84,7 +45,7 @@ def test_keys_alone_move_z_and_what_it_means_is_announced(opened):
 def test_a_draw_adds_the_models_noise_which_stays_while_z_moves(opened):
     page = opened()
     page.get_by_role("radio", name="a draw from").check()
-    scale = (two_latents().pixels.variance.log_variance / 2).exp()
+    scale = (two_latents().likelihood.variance.log_variance / 2).exp()
     noise = values(page, "noise")
     page.get_by_label("z₁").press("ArrowLeft")
     assert torch.equal(values(page, "noise"), noise)

@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
 from built import HTML, markup, pages, weight
-from visiting import local_path, watched
+from playwright.sync_api import Page, expect
+from visiting import PATIENCE, local_path, watched
 
 # Said by the browser of a search from disk: the text under a result cannot be fetched there.
 NO_FETCH_FROM_DISK = re.compile(r"^Access to fetch at 'file:|net::ERR_FAILED|Failed to fetch")
@@ -30,6 +32,31 @@ def test_nothing_is_requested_from_another_host(page, seen, address, record_prop
     others = [request for request in seen.requests if not request.startswith(own)]
     record_property("external requests", len(others))
     assert not others, f"{page} asks for {others}: keep a copy in the book"
+
+
+def refused(opened: Page, element: str, address: str) -> str:
+    """The directive under which a page refuses an element from an address; empty where it asks."""
+    return opened.evaluate(
+        """([name, address]) => new Promise((resolve) => {
+            const element = document.createElement(name);
+            addEventListener("securitypolicyviolation", (event) => {
+                if (event.blockedURI === address) resolve(event.effectiveDirective);
+            });
+            element.onerror = () => setTimeout(() => resolve(""), 500);
+            Object.assign(element, { src: address });
+            document.body.append(element);
+        })""",
+        [element, address],
+    )
+
+
+@pytest.mark.parametrize("start", ["disk", "loopback"])
+@pytest.mark.parametrize(("element", "kind"), [("img", "img-src"), ("script", "script-src-elem")])
+def test_the_browser_refuses_to_ask_another_host(browser, address, start, element, kind):
+    opened = browser.new_page()
+    opened.goto(f"{HTML.as_uri() if start == 'disk' else address}/index.html")
+    assert refused(opened, element, "https://cdn.example.org/a.js") == kind
+    opened.close()
 
 
 def test_no_request_fails(page, seen):
@@ -80,7 +107,7 @@ def search(browser, start: str) -> tuple[str, int, list[str]]:
     opened = browser.new_page()
     _, _, errors = watched(opened)
     opened.goto(f"{start}/search.html?q=posterior")
-    opened.wait_for_function("document.querySelector('.search-summary')?.textContent.match(/\\d/)")
+    expect(opened.locator(".search-summary")).to_have_text(re.compile(r"\d"), timeout=PATIENCE)
     found = opened.locator("ul.search li").count()
     said = opened.locator(".search-summary").text_content()
     opened.close()

@@ -1,8 +1,7 @@
 """On paper there are no sidebars and no buttons; figures and solutions are all there."""
 
 import pytest
-from built import HTML
-from visiting import PATIENCE
+from visiting import PATIENCE, open_file
 
 CHROME = (
     "button, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-footer, "
@@ -38,12 +37,9 @@ def paper(browser):
 
 
 def test_a_page_prints_whole(page, paper):
-    opened = paper.new_page()
-    opened.goto(f"{HTML.as_uri()}/{page}")
-    opened.evaluate("window.MathJax?.startup?.promise")
-    opened.emulate_media(media="print")
-    seen = opened.evaluate(SEEN, CHROME)
-    opened.close()
+    with open_file(paper, page) as opened:
+        opened.emulate_media(media="print")
+        seen = opened.evaluate(SEEN, CHROME)
     assert not seen["chrome"], f"{page} prints what one can only press: {seen['chrome']}"
     assert not seen["lost"], f"{page} loses on paper: {seen['lost']}"
     assert not seen["pale"], f"{page} prints pale on white: {seen['pale']}"
@@ -51,10 +47,7 @@ def test_a_page_prints_whole(page, paper):
 
 @pytest.mark.parametrize("page", ["index.html", "chapters/04-bounds.html"])
 def test_a_page_becomes_a_pdf(page, paper):
-    opened = paper.new_page()
-    opened.goto(f"{HTML.as_uri()}/{page}")
-    opened.evaluate("window.MathJax?.startup?.promise")
-    printed = opened.pdf()
-    opened.close()
+    with open_file(paper, page) as opened:
+        printed = opened.pdf()
     assert printed.startswith(b"%PDF-"), f"{page} prints {printed[:20]}"
     assert len(printed) > 10_000, f"{page} prints {len(printed)} bytes: is there anything on it?"

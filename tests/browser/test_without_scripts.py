@@ -1,8 +1,8 @@
 """A reader without scripts has the text, the pictures, the solutions, and formulas as TeX."""
 
 import pytest
-from built import HTML, markup
-from visiting import PATIENCE
+from built import markup
+from visiting import PATIENCE, open_file
 
 SEEN = """() => {
     const shown = found => found.checkVisibility({visibilityProperty: true, opacityProperty: true})
@@ -33,10 +33,8 @@ def plain(browser):
 
 
 def test_nothing_is_lost_without_scripts(page, plain):
-    opened = plain.new_page()
-    opened.goto(f"{HTML.as_uri()}/{page}")
-    seen = opened.evaluate(SEEN)
-    opened.close()
+    with open_file(plain, page) as opened:
+        seen = opened.evaluate(SEEN)
     assert seen["title"], f"{page} shows no title without scripts"
     assert not seen["hidden"], f"{page} hides text without scripts: {seen['hidden']}"
     assert seen["folds"] == seen["folded"], f"{page} has folds that cannot be opened"

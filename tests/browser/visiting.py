@@ -1,11 +1,14 @@
 """One visit of one page in the browser, with everything that the tests ask about it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import axe_playwright_python
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from built import HTML
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
 PATIENCE = 120_000  # milliseconds that a busy machine may take to open a page
@@ -76,6 +79,16 @@ def watched(page: Page) -> tuple[list[str], list[str], list[str]]:
     page.on("console", lambda said: errors.append(place(said)) if said.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     return requests, failed, errors
+
+
+@contextmanager
+def open_file(context: BrowserContext, page: str) -> Iterator[Page]:
+    """A page of the book, opened from disk; its mathematics is typeset where scripts run."""
+    opened = context.new_page()
+    opened.goto(f"{HTML.as_uri()}/{page}")
+    opened.evaluate("window.MathJax?.startup?.promise")
+    yield opened
+    opened.close()
 
 
 def audit(page: Page) -> tuple[int, list[str]]:

@@ -1,1 +1,8 @@
-"""The machine around the derivation: a command line, runs that survive, and what they write."""
+"""The machine around the derivation: a command line, runs that survive, and what they write.
+
+On a busy machine a thread that waits awake keeps a core from the very thread that it waits for, and
+a step takes up to a hundred times as long (`make benchmark` has a table). The command line lets
+threads fall asleep after SPINS turns, unless OMP_WAIT_POLICY or GOMP_SPINCOUNT is set.
+"""
+
+SPINS = "1000"  # turns, a few microseconds: as long as the gaps between the parts of a step

@@ -2,27 +2,34 @@
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from vae_tutorial.engine.settings import CHOICES, Settings
+from vae_tutorial.datasets import mirrors
+from vae_tutorial.engine import commands
+from vae_tutorial.engine.settings import CHOICES, LARGE, Settings
 
 ABOUT = """\
 Train, evaluate and sample the variational autoencoder of the book, with the very functions that
 its chapters explain. A quantity is in nats an image unless it says otherwise."""
 
 TRAIN = """\
-Train a VAE. The run lives in one folder: the same command goes on where it was stopped, and ends
-with the same bits as a run that was never stopped. After each epoch the folder holds
+Train a VAE. The run lives in one folder, which one process at a time can hold: the same command
+goes on where it was stopped, and ends with the same bits as a run that was never stopped. After
+each epoch the folder holds
 
-  config.json          the settings, and where the run was made
-  checkpoint.pt        all that the next epoch depends on
-  metrics.jsonl        one line an epoch: elbo = log_likelihood - kl, seconds, validation terms
-  weights.safetensors  the parameters alone
-  reconstructions.png  at the end: held-out images, their copies, and images made up
+  config.json             the settings, the size of the images, and where the run began
+  checkpoint.pt           all that the next epoch depends on
+  checkpoint.previous.pt  the same, an epoch earlier, in case a disk loses the other
+  metrics.jsonl           one line an epoch: elbo = log_likelihood - kl, seconds, validation terms
+  weights.safetensors     the parameters alone
+  reconstructions.png     at the end: held-out images, their copies, and images made up
 
 Ctrl-C stops after the epoch that runs; twice, at once, and the last checkpoint remains. The step is
-compiled, ten seconds at the first start; TORCHDYNAMO_DISABLE=1 does without. On a machine that is
-busy with other work, OMP_NUM_THREADS=1 is often faster than more."""
+compiled, ten seconds at the first start; TORCHDYNAMO_DISABLE=1 does without. Threads wait for each
+other asleep rather than awake, which costs nothing on a quiet machine and keeps a busy one usable;
+OMP_WAIT_POLICY or GOMP_SPINCOUNT, where set, decide instead, and OMP_NUM_THREADS says how many."""
 
 EVALUATE = """\
 Print one JSON object for the held-out images of a run: elbo, log_likelihood by importance sampling
@@ -42,18 +49,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (--help explains)\n")
 
 
+def number(text: str, least: int) -> int:
+    """A whole number from `least` to what PyTorch can count."""
+    short = text.isdecimal() and text.isascii() and len(text.lstrip("0")) < 20
+    if not short or not least <= int(text) < LARGE:
+        needed = f"a whole number of at least {least} and below 2^63"
+        raise argparse.ArgumentTypeError(f"needed {needed}, got {text[:40]!r}")
+    return int(text)
+
+
 def whole(text: str) -> int:
     """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"needed a whole number of at least 1, got {text!r}")
-    return int(text)
+    return number(text, 1)
 
 
 def seed(text: str) -> int:
     """A whole number that seeds a generator."""
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"needed a whole number from 0 to 2^63 - 1, got {text!r}")
-    return int(text)
+    return number(text, 0)
 
 
 def positive(text: str) -> float:
@@ -72,6 +84,23 @@ def variance(text: str) -> float | None:
     return None if text == "learned" else positive(text)
 
 
+def data(text: str) -> str:
+    """The name of a data set, or the path of a file, absolute: a run may go on from elsewhere."""
+    return text if text in ("digits", *mirrors.SOURCES) else str(Path(text).absolute())
+
+
+def folder(text: str) -> Path:
+    """The path of a folder; none at all would be the current one."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"needed the name of a folder, got {text!r}")
+    return Path(text)
+
+
+def other_run(text: str) -> str:
+    """The folder of another run, absolute."""
+    return str(folder(text).absolute())
+
+
 def picture(text: str) -> Path:
     """A path that ends in .png, .pdf or .svg."""
     if Path(text).suffix not in (".png", ".pdf", ".svg"):
@@ -79,144 +108,135 @@ def picture(text: str) -> Path:
     return Path(text)
 
 
-DEFAULT = Settings()
+class Widths(argparse.Action):
+    """Several numbers, kept as a tuple, as `Settings` has them."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, tuple(values))
+
+
+class Option(NamedTuple):
+    """One setting on the command line; what is not said here, `Settings` and `CHOICES` say."""
+
+    help: str  # without its default, which follows in brackets
+    type: Callable[[str], object] | None = None
+    metavar: str | None = None
+    default: str = "%(default)s"
+
+
+OPTIONS: dict[str, dict[str, Option]] = {  # in the order of the book
+    "data": {
+        "data": Option("digits (embedded), mnist, fashion-mnist, or a .npy or IDX file", data),
+        "binarization": Option("for bernoulli: draw each pixel anew at each step, or once for all"),
+    },
+    "model": {
+        "likelihood": Option("p(x|z)"),
+        "variance": Option(
+            "for gaussian: Λ = variance · I, a number or `learned`", variance, default="learned"
+        ),
+        "hidden": Option(
+            "widths of the encoder's hidden layers; the decoder mirrors them",
+            whole,
+            "WIDTH",
+            " ".join(map(str, Settings().hidden)),
+        ),
+        "latent": Option("numbers in z", whole),
+        "activation": Option("between layers"),
+    },
+    "objective and loop": {
+        "objective": Option("the evidence lower bound, or the importance-weighted one"),
+        "samples": Option("draws of z an image a step", whole, "K"),
+        "epochs": Option("passes over the data, earlier ones included", whole),
+        "batch_size": Option("images a step, over all processes", whole),
+        "learning_rate": Option("Adam's, in the first epoch", positive),
+        "final_learning_rate": Option(
+            "in the last epoch, reached geometrically", positive, default="as the first"
+        ),
+        "seed": Option("of weights, order and draws", seed),
+        "start_from": Option(
+            "begin with the weights of another run of the same maps",
+            other_run,
+            "RUN",
+            "weights from the seed",
+        ),
+    },
+}
 
 
 def parser() -> Parser:
-    """The whole command line."""
+    """The whole command line; `call` is the function of the command that was chosen."""
     main = Parser("python -m vae_tutorial", description=ABOUT)
-    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    add_train(commands)
-    formatter = argparse.RawDescriptionHelpFormatter
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="log p(x) of held-out images",
-        description=EVALUATE,
-        formatter_class=formatter,
-    )
-    add = evaluate.add_argument
-    add("run", type=Path, help="the folder of a run")
-    add(
-        "--importance-samples",
-        type=whole,
-        default=5000,
-        metavar="K",
-        help="draws an image (%(default)s)",
-    )
-    add("--images", type=whole, metavar="N", help="the first N held-out images only (all)")
-    add("--seed", type=seed, default=0, help="of the draws (%(default)s)")
-    add("--device", default="cpu", help="cpu, or cuda (%(default)s)")
-    sample = commands.add_parser(
-        "sample", help="images from the prior", description=SAMPLE, formatter_class=formatter
-    )
-    add = sample.add_argument
-    add("run", type=Path, help="the folder of a run")
-    add("--output", type=picture, required=True, help="the picture: .png, .pdf or .svg")
-    add("--count", type=whole, default=100, help="how many images (%(default)s)")
-    add("--seed", type=seed, default=0, help="of the draws (%(default)s)")
-    download = commands.add_parser(
-        "download", help="fetch a data set", description=DOWNLOAD, formatter_class=formatter
-    )
-    download.add_argument("name", choices=("mnist", "fashion-mnist"))
+    subparsers = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(call: Callable, help: str, description: str) -> Callable:
+        made = subparsers.add_parser(
+            call.__name__,
+            help=help,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(call=call)
+        return made
+
+    add_train(command(commands.train, "train a VAE, or go on training it", TRAIN))
+    add_evaluate(command(commands.evaluate, "log p(x) of held-out images", EVALUATE))
+    add_sample(command(commands.sample, "images from the prior", SAMPLE))
+    download = command(commands.download, "fetch a data set", DOWNLOAD)
+    download.add_argument("name", choices=tuple(mirrors.SOURCES))
     return main
 
 
-def add_train(commands: argparse._SubParsersAction) -> None:
-    """The options of `train`, in the order of the book: data, p(x|z), maps, objective, loop."""
-    train = commands.add_parser(
-        "train",
-        help="train a VAE, or go on training it",
-        description=TRAIN,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    data = train.add_argument_group("data")
-    data.add_argument(
-        "--data",
-        default=DEFAULT.data,
-        help="digits (embedded), mnist, fashion-mnist, or a .npy or IDX file (%(default)s)",
-    )
-    data.add_argument(
-        "--binarization",
-        choices=CHOICES["binarization"],
-        default=DEFAULT.binarization,
-        help="for bernoulli: draw each pixel anew at each step, or once for all (%(default)s)",
-    )
-    model = train.add_argument_group("model")
-    add = model.add_argument
-    add(
-        "--likelihood",
-        choices=CHOICES["likelihood"],
-        default=DEFAULT.likelihood,
-        help="p(x|z) (%(default)s)",
-    )
-    add(
-        "--variance",
-        type=variance,
-        default=DEFAULT.variance,
-        help="for gaussian: Λ = variance · I, a number or `learned` (learned)",
-    )
-    add(
-        "--hidden",
-        type=whole,
-        nargs="+",
-        default=list(DEFAULT.hidden),
-        metavar="WIDTH",
-        help="widths of the encoder's hidden layers; the decoder mirrors them (128)",
-    )
-    add("--latent", type=whole, default=DEFAULT.latent, help="numbers in z (%(default)s)")
-    add(
-        "--activation",
-        choices=CHOICES["activation"],
-        default=DEFAULT.activation,
-        help="between layers (%(default)s)",
-    )
-    loop = train.add_argument_group("objective and loop")
-    add = loop.add_argument
-    add(
-        "--objective",
-        choices=CHOICES["objective"],
-        default=DEFAULT.objective,
-        help="the evidence lower bound, or the importance-weighted one (%(default)s)",
-    )
-    add(
-        "--samples",
-        type=whole,
-        default=DEFAULT.samples,
-        metavar="K",
-        help="draws of z an image a step (%(default)s)",
-    )
-    add(
-        "--epochs",
-        type=whole,
-        default=DEFAULT.epochs,
-        help="passes over the data, earlier ones included (%(default)s)",
-    )
-    add(
-        "--batch-size",
-        type=whole,
-        default=DEFAULT.batch_size,
-        help="images a step, over all processes (%(default)s)",
-    )
-    add(
-        "--learning-rate",
-        type=positive,
-        default=DEFAULT.learning_rate,
-        help="Adam's, in the first epoch (%(default)s)",
-    )
-    add(
-        "--final-learning-rate",
-        type=positive,
-        help="in the last epoch, reached geometrically (as the first)",
-    )
-    add("--seed", type=seed, default=DEFAULT.seed, help="of weights, order and draws (%(default)s)")
-    add(
-        "--start-from",
-        metavar="RUN",
-        help="begin with the weights of another run of the same maps (weights from the seed)",
-    )
-    machine = train.add_argument_group("machine")
-    machine.add_argument("--output", type=Path, required=True, help="the folder of the run")
-    machine.add_argument("--device", default="cpu", help="cpu, or cuda (%(default)s)")
-    machine.add_argument(
-        "--eager", action="store_true", help="do not compile: for runs of a few seconds"
-    )
+def add_train(train: argparse.ArgumentParser) -> None:
+    """The options of `train`: one a setting, and those of the machine, which change no result."""
+    for title, options in OPTIONS.items():
+        group = train.add_argument_group(title)
+        for name, option in options.items():
+            several = {"nargs": "+", "action": Widths} if name == "hidden" else {}
+            group.add_argument(
+                f"--{name.replace('_', '-')}",
+                type=option.type,
+                choices=CHOICES.get(name),
+                default=getattr(Settings(), name),
+                metavar=option.metavar,
+                help=f"{option.help} ({option.default})",
+                **several,
+            )
+    add = train.add_argument_group("machine").add_argument
+    add("--output", type=folder, required=True, help="the folder of the run")
+    add_device(add)
+    add("--eager", action="store_true", help="do not compile: for runs of a few seconds")
+
+
+def add_evaluate(evaluate: argparse.ArgumentParser) -> None:
+    """The options of `evaluate`."""
+    add = evaluate.add_argument
+    add_run(add)
+    text = "draws an image (%(default)s)"
+    add("--importance-samples", type=whole, default=5000, metavar="K", help=text)
+    add("--images", type=whole, metavar="N", help="the first N held-out images only (all)")
+    add_seed(add)
+    add_device(add)
+
+
+def add_sample(sample: argparse.ArgumentParser) -> None:
+    """The options of `sample`."""
+    add = sample.add_argument
+    add_run(add)
+    add("--output", type=picture, required=True, help="the picture: .png, .pdf or .svg")
+    add("--count", type=whole, default=100, help="how many images (%(default)s)")
+    add_seed(add)
+
+
+def add_run(add: Callable) -> None:
+    """The run that a command is about."""
+    add("run", type=folder, help="the folder of a run")
+
+
+def add_seed(add: Callable) -> None:
+    """The seed of what a command draws."""
+    add("--seed", type=seed, default=0, help="of the draws (%(default)s)")
+
+
+def add_device(add: Callable) -> None:
+    """Where a command computes."""
+    add("--device", default="cpu", help="cpu, or cuda (%(default)s)")

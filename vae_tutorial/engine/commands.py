@@ -1,61 +1,47 @@
 """What each command does, from its parsed options to what the reader finds on disk or screen."""
 
 import argparse
+import atexit
 import io
 import json
 import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.image
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from vae_tutorial import datasets, importance, noise
-from vae_tutorial.engine import runs
-from vae_tutorial.engine.checkpoints import load_weights, write_whole
+from vae_tutorial.engine import memory, runs
+from vae_tutorial.engine.checkpoints import write_whole
+from vae_tutorial.engine.folders import PICTURE, Config, describe, load_trained
 from vae_tutorial.engine.provenance import provenance
-from vae_tutorial.engine.runs import validate
-from vae_tutorial.engine.settings import Settings, build, load_settings, prepare
-from vae_tutorial.engine.terminal import Interrupts, progress, say
+from vae_tutorial.engine.runs import Watch, validate
+from vae_tutorial.engine.settings import Settings, prepare
+from vae_tutorial.engine.terminal import (
+    INTERRUPTED,
+    Interrupts,
+    answer,
+    progress,
+    require_output,
+    say,
+)
 from vae_tutorial.models import VAE
 from vae_tutorial.pictures import image_rows
 from vae_tutorial.processes import joined
 from vae_tutorial.scaling import compiled, in_place
 
+CACHE = "TORCHINDUCTOR_CACHE_DIR"  # where PyTorch keeps what it compiled
 COLUMNS = 10
 SHARPNESS = 150  # dots an inch
-
-
-@torch.no_grad()
-def prior_means(model: VAE, count: int, generator: torch.Generator) -> Tensor:
-    """The mean images at `count` draws z ~ N(0, I): (count, pixels)."""
-    like = next(model.parameters())
-    z = noise.standard_normal((count, model.encoder.latent), generator, like=like)
-    return model.decode(z)  # (count, pixels)
-
-
-def samples(model: VAE, count: int, seed: int, shape: tuple[int, int]) -> Figure:
-    """`count` mean images at draws from the prior, ten a row, of `shape` (height, width)."""
-    images = prior_means(model, count, noise.generator(seed))
-    return image_rows({" " * row: part for row, part in enumerate(images.split(COLUMNS))}, shape)
-
-
-@torch.no_grad()
-def reconstructions(model: VAE, images: Tensor, seed: int, shape: tuple[int, int]) -> Figure:
-    """Ten held-out images, their reconstructions, and ten mean images at draws from the prior."""
-    first = images[:COLUMNS]
-    made_up = prior_means(model, COLUMNS, noise.generator(seed))
-    rows = {"held out": first, "copied": model.reconstruct(first), "made up": made_up}
-    return image_rows(rows, shape)
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the path's ending, whole or not at all; raises OSError."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:], dpi=SHARPNESS)
-    write_whole(path, buffer.getvalue())
-
-
+CELL = 56  # dots of an image's longer side at least, so that 8 pixels can be seen
+GAP = 4  # dots between two images
 ACTIVE = 0.01  # variance over images of a latent's posterior mean: Burda et al. 2016, section 5.2
 AT_ONCE = 100  # images between two moves of the progress bar
 
@@ -73,52 +59,68 @@ def device(name: str) -> torch.device:
     return chosen
 
 
+def with_a_place_for_compiled_code(report: Callable[[str], None] = say) -> None:
+    """Give the compiler a temporary folder where it is told one that takes no files.
+
+    PyTorch asks for the folder when it is imported, even if it compiles nothing.
+    """
+    told = os.environ.get(CACHE)
+    if not told:
+        return
+    try:
+        os.makedirs(told, exist_ok=True)
+        with tempfile.TemporaryFile(dir=told):
+            pass
+    except OSError as error:
+        report(f"{CACHE} takes no files ({error.strerror}): what is compiled is not kept")
+        os.environ[CACHE] = tempfile.mkdtemp()
+        atexit.register(shutil.rmtree, os.environ[CACHE], ignore_errors=True)
+
+
 def train(options: argparse.Namespace) -> int:
     """Train in a folder; 0 when all epochs are done, 130 when Ctrl-C came first."""
-    chosen = {name: getattr(options, name) for name in Settings._fields}
-    settings = Settings(**chosen | {"hidden": tuple(options.hidden)})
+    with_a_place_for_compiled_code()
+    settings = Settings(**{name: getattr(options, name) for name in Settings._fields})
     where, folder = device(options.device), options.output
     images = datasets.load(settings.data)
     with joined(where) as processes, Interrupts() as interrupts:
-        report = say if processes.rank == 0 else lambda line: None
         if where.type == "cuda":
             where = torch.device("cuda", processes.rank % torch.cuda.device_count())
-        history = runs.train(
+
+        report = say if processes.rank == 0 else runs.unheard  # one process speaks for all
+        bar = progress if processes.rank == 0 else runs.unwatched
+
+        def stopping() -> bool:
+            if processes.abandoned():
+                report("torchrun is gone, and nothing would start a lost process again: stopping")
+            return interrupts.seen or processes.abandoned()
+
+        run = runs.train(
             settings,
             images,
             folder,
             device=where,
             processes=processes,
             engine=in_place if options.eager else lambda step: compiled(in_place(step), report),
-            report=report,
-            watch=progress if processes.rank == 0 else lambda batches, steps: batches,
-            stopping=lambda: interrupts.seen,
+            watch=Watch(report, bar, stopping),
         )
-        if processes.rank == 0:
-            model, held_out = load(folder)[1:]
+        if run.writes:
             shape = (images.height, images.width)
-            figure = reconstructions(model, held_out, settings.seed, shape)
-            save_figure(figure, folder / "reconstructions.png")
-    return 0 if len(history) >= settings.epochs else 130
-
-
-def load(folder: Path) -> tuple[Settings, VAE, Tensor]:
-    """The settings of a run, its trained model, and its held-out images as the model takes them."""
-    settings = load_settings(folder)
-    held_out = prepare(settings, datasets.load(settings.data))[1]
-    model = build(settings, held_out.shape[-1])
-    load_weights(folder / "weights.safetensors", model)
-    return settings, model.requires_grad_(False), held_out
+            figure = reconstructions(run.model, run.held_out, settings.seed, shape)
+            save_figure(figure, folder / PICTURE)
+    return 0 if len(run.history) >= settings.epochs else INTERRUPTED
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Print one JSON object about a run's held-out images."""
-    where = device(options.device)
-    settings, model, images = load(options.run)
-    images = images[: options.images].to(where)
+    require_output()
+    with_a_place_for_compiled_code()
+    where, samples = device(options.device), options.importance_samples
+    require_room_for_sums(samples)
+    config, model, epoch = load_trained(options.run)
+    images = held_out(config)[: options.images].to(where)
     model, random = model.to(where), noise.generator(options.seed)
     weigh = compiled(importance.make_weigh(model), say)
-    samples = options.importance_samples
     parts = [
         importance.estimate_log_likelihood(model, part, samples, random, weigh)
         for part in progress(images.split(AT_ONCE), math.ceil(len(images) / AT_ONCE))
@@ -131,27 +133,44 @@ def evaluate(options: argparse.Namespace) -> int:
         "elbo": bound.elbo.double().mean().item(),
         "log_likelihood": value.mean().item(),
         "standard_error": value.std().item() / math.sqrt(count) if count > 1 else None,
-        "importance_error": error.square().sum().sqrt().item() / count,
+        "importance_error": error.square().sum().sqrt().item() / count if samples > 1 else None,
         "importance_samples": samples,
         "images": count,
         "active_units": int((means.var(0) > ACTIVE).sum()) if count > 1 else None,
-        "latent": settings.latent,
+        "latent": config.settings.latent,
         "bits_per_dimension": -value.mean().item() / (pixels * math.log(2)),
         "seed": options.seed,
-        "settings": settings._asdict(),
+        "epoch": epoch,
+        "settings": config.settings._asdict(),
         "provenance": provenance(str(where)),
     }
-    print(json.dumps({n: round(v, 6) if isinstance(v, float) else v for n, v in result.items()}))
+    answer(json.dumps({n: round(v, 6) if isinstance(v, float) else v for n, v in result.items()}))
     return 0
+
+
+def require_room_for_sums(samples: int) -> None:
+    """Raise ValueError where the sums that an evaluation keeps, three a chunk, are too many."""
+    chunks = AT_ONCE * (samples // importance.DRAWS_AT_ONCE + 1)
+    memory.require(chunks * 3 * (4 + 8), f"--importance-samples {samples}")
+
+
+def held_out(config: Config) -> Tensor:
+    """The held-out images of a run, as its model takes them; ValueError where they are others."""
+    data = config.settings.data
+    images = datasets.load(data)
+    if describe(config.settings, images) != config:
+        raise ValueError(f"the images in {data} are not those that the run was trained on")
+    return prepare(config.settings, images)[1]
 
 
 def sample(options: argparse.Namespace) -> int:
     """Save a picture of images made up."""
-    settings, model, _ = load(options.run)
-    images = datasets.load(settings.data)
-    shape = (images.height, images.width)
-    figure = samples(model, options.count, options.seed, shape)
-    save_figure(figure, options.output)
+    config, model, _ = load_trained(options.run)
+    numbers = options.count * (12 * config.settings.latent + 8 * config.pixels)
+    dots = options.count * (CELL + GAP) ** 2
+    memory.require(numbers + dots, f"--count {options.count}")
+    images = model.prior_means(options.count, noise.generator(options.seed))
+    save_mosaic(mosaic(images, config.height, config.width), options.output)
     say(f"{options.count} images from the prior are in {options.output}")
     return 0
 
@@ -160,3 +179,50 @@ def download(options: argparse.Namespace) -> int:
     """Fetch a published data set."""
     datasets.download(options.name, say)
     return 0
+
+
+# Pictures
+
+
+@torch.no_grad()
+def reconstructions(model: VAE, images: Tensor, seed: int, shape: tuple[int, int]) -> Figure:
+    """Ten held-out images, their reconstructions, and ten mean images at draws from the prior."""
+    first = images[:COLUMNS]
+    made_up = model.prior_means(COLUMNS, noise.generator(seed))
+    rows = [("held out", first), ("copied", model.reconstruct(first)), ("made up", made_up)]
+    return image_rows(rows, shape)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the path's ending, whole or not at all; raises OSError."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=path.suffix[1:], dpi=SHARPNESS)
+    write_whole(path, buffer.getvalue())
+
+
+def mosaic(images: Tensor, height: int, width: int) -> np.ndarray:
+    """Images (n, height · width), ten a row, as one: bytes, 0 where an image is 1; gaps are white.
+
+    Each pixel becomes a square of whole dots. One array is drawn, since a figure's axes, one an
+    image, take a tenth of a second each.
+    """
+    scale = max(1, math.ceil(CELL / max(height, width)))
+    rows, columns = math.ceil(len(images) / COLUMNS), min(COLUMNS, len(images))
+    ink = (255 * (1 - images.clamp(0, 1))).round().to(torch.uint8)  # (n, pixels)
+    tall, wide = scale * height, scale * width
+    drawn = np.full((rows * (tall + GAP) - GAP, columns * (wide + GAP) - GAP), 255, np.uint8)
+    for number, image in enumerate(ink.reshape(-1, height, width).numpy(force=True)):
+        top, left = number // COLUMNS * (tall + GAP), number % COLUMNS * (wide + GAP)
+        drawn[top : top + tall, left : left + wide] = np.kron(
+            image, np.ones((scale, scale), np.uint8)
+        )
+    return drawn
+
+
+def save_mosaic(drawn: np.ndarray, path: Path) -> None:
+    """Write grey bytes in the format of the path's ending, whole or not at all; raises OSError."""
+    buffer = io.BytesIO()
+    matplotlib.image.imsave(
+        buffer, drawn, format=path.suffix[1:], cmap="gray", vmin=0, vmax=255, dpi=SHARPNESS
+    )
+    write_whole(path, buffer.getvalue())

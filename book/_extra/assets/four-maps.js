@@ -3,7 +3,7 @@
    spectrum.js carries the eigenvalues of the pixels' covariance (all of them), the axes of those
    that some σ² of the slider lets through, the mean image and ten test digits. There are as many
    latents as pixels, so that σ² alone decides which are in use. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const SPECTRUM = window.VAE_SPECTRUM;
@@ -17,7 +17,7 @@
 
   /* What the best model pays and leaves, averaged over the training images: rate and distortion
      −E log p(x|z) in nats, squared error in squared pixels, latents in use. */
-  LIVE.linearLaw = function (variance) {
+  LIVE.linearLaw = (variance) => {
     const active = eigenvalues.filter((value) => value > variance);
     const rate = active.reduce((sum, value) => sum + Math.log(value / variance), 0) / 2;
     const error = eigenvalues.reduce((sum, value) => sum + Math.min(value, variance), 0);
@@ -27,13 +27,15 @@
   };
 
   /* The posterior mean of an image (64), decoded: each active axis keeps 1 − σ²/λ of its part. */
-  LIVE.reconstruct = function (image, variance) {
+  LIVE.reconstruct = (image, variance) => {
     const result = Float64Array.from(average); // (64)
     for (let axis = 0; eigenvalues[axis] > variance; axis += 1) {
       const direction = axes.subarray(PIXELS * axis, PIXELS * (axis + 1)); // (64)
       const part = direction.reduce((sum, u, i) => sum + u * (image[i] - average[i]), 0);
       const kept = (1 - variance / eigenvalues[axis]) * part;
-      direction.forEach((u, i) => (result[i] += kept * u));
+      direction.forEach((u, i) => {
+        result[i] += kept * u;
+      });
     }
     return result;
   };
@@ -41,23 +43,11 @@
   const levels = LIVE.linspace(LOW, HIGH, 200).map((power) => LIVE.linearLaw(10 ** power));
   const curve = [levels.map(({ squaredError }) => squaredError), levels.map(({ rate }) => rate)];
 
-  /* A disc with a white edge. */
-  function mark(chart, x, y) {
-    const pen = chart.canvas.context;
-    pen.beginPath();
-    pen.arc(chart.toX(x), chart.toY(y), 7, 0, 2 * Math.PI);
-    pen.fillStyle = LIVE.INKS.encoder.color;
-    pen.fill();
-    pen.strokeStyle = "white";
-    pen.lineWidth = 2;
-    pen.stroke();
-  }
-
   function drawSpectrum(chart, level) {
     const pen = chart.canvas.context;
     const floor = chart.toY(-2.5);
     chart.clear();
-    eigenvalues.forEach(function (value, i) {
+    eigenvalues.forEach((value, i) => {
       const top = chart.toY(Math.log10(value));
       if (!(top < floor)) return; // below the axis
       const [left, width] = [chart.toX(i + 0.6), chart.toX(0.8) - chart.toX(0)];
@@ -69,7 +59,7 @@
     });
     chart.line([0, 49], [level, level], "decoder");
     const up = level < -0.2 ? 0.1 : -0.1;
-    chart.text(48.5, level + up, "σ²", LIVE.INKS.decoder.color, "right");
+    chart.text(48.5, level + up, "σ²", "decoder", "right");
   }
 
   function drawTrade(chart, { squaredError, rate }, variance) {
@@ -77,12 +67,12 @@
     chart.clear();
     chart.line([0, 5], [rate - slope * squaredError, rate + slope * (5 - squaredError)], "decoder");
     chart.line(...curve, "data");
-    mark(chart, squaredError, rate);
-    chart.text(4.9, 57, "law: the best possible", LIVE.INKS.data.color, "right");
-    chart.text(4.9, 52, "slope −1 / 2σ²", LIVE.INKS.decoder.color, "right");
+    chart.disc(squaredError, rate, 7, { fill: "encoder", edge: "white", width: 2 });
+    chart.text(4.9, 57, "law: the best possible", "data", "right");
+    chart.text(4.9, 52, "slope −1 / 2σ²", "decoder", "right");
   }
 
-  LIVE.figure("four-maps", function (stage) {
+  LIVE.figure("four-maps", (stage) => {
     stage.column();
     const spectrum = stage.chart({
       width: 340,
@@ -135,10 +125,13 @@
       verdict: stage.readout("largest eigenvalue"),
     };
 
-    stage.update(function () {
+    stage.update(() => {
       const variance = 10 ** level.value;
       const law = LIVE.linearLaw(variance);
-      const digit = digits.subarray(PIXELS * shown.value, PIXELS * (Number(shown.value) + 1));
+      const digit = digits.subarray(
+        PIXELS * Number(shown.value),
+        PIXELS * (Number(shown.value) + 1),
+      );
       const pixels = LIVE.reconstruct(digit, variance); // (64)
       const missed = pixels.reduce((sum, value, i) => sum + (value - digit[i]) ** 2, 0);
       const row = (image, i) => [...image.subarray(8 * i, 8 * i + 8)];
@@ -176,7 +169,9 @@
         `Rate against squared error: a falling curve, and on it the point of σ² = ${number}, ` +
           `rate ${LIVE.number(law.rate, 2)} nats, error ${LIVE.number(law.squaredError, 2)}.`,
       );
-      image.describe(`Test digit ${shown.value}, ${copied}, and the mean image, 8 by 8 pixels each.`);
+      image.describe(
+        `Test digit ${shown.value}, ${copied}, and the mean image, 8 by 8 pixels each.`,
+      );
       stage.values = { variance, ...law, digit: Number(shown.value), pixels };
       return `σ² = ${number}. ${words}`;
     });

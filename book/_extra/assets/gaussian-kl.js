@@ -1,13 +1,13 @@
 /* KL of two Gaussians: its integrand, whose signed area it is, its closed form, and draws that
    estimate it, with their standard error. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const MOST = 100000; // draws
   const STEPS_A_DECADE = 60;
   const [FIRST_POWER, LAST_POWER] = [1, 5]; // 10 to 100,000 draws
   const STEPS = (LAST_POWER - FIRST_POWER) * STEPS_A_DECADE + 1;
-  const PIECES = 2000; // an even number
+  const NODES = 2001; // of the rule between two zeros of the integrand
 
   /* log q(z) − log p(z): a sum of squares, no exponential. */
   const logRatio = (q, p) => (z) => q.logDensity(z) - p.logDensity(z);
@@ -31,20 +31,14 @@
     return roots.map((u) => q.mean + q.width * u);
   }
 
-  /* Simpson's rule. */
-  function area(f, low, high) {
-    const step = (high - low) / PIECES;
-    let sum = f(low) + f(high);
-    for (let i = 1; i < PIECES; i += 1) sum += (i % 2 === 1 ? 4 : 2) * f(low + i * step);
-    return (sum * step) / 3;
-  }
-
   /* The integrand's areas above and below zero: between its zeros its sign stays. */
   function areas(q, p) {
     const [low, high] = [q.mean - 10 * q.width, q.mean + 10 * q.width];
     const inside = crossings(q, p).filter((z) => z > low && z < high);
     const edges = [low, ...inside.sort((a, b) => a - b), high];
-    const parts = edges.slice(1).map((edge, i) => area(integrand(q, p), edges[i], edge));
+    const parts = edges
+      .slice(1)
+      .map((edge, i) => LIVE.integrate(LIVE.simpson(edges[i], edge, NODES), integrand(q, p)));
     const total = (sign) => parts.reduce((sum, part) => sum + sign * Math.max(sign * part, 0), 0);
     return { above: total(1), below: total(-1) };
   }
@@ -52,14 +46,10 @@
   /* Averages of log q − log p over the first draws of q, at each of the counts: {mean, error}. */
   function running(q, p, noise, counts) {
     const ratio = logRatio(q, p);
-    let [mean, squares, n] = [0, 0, 0];
-    return counts.map(function (count) {
-      for (; n < count; n += 1) {
-        const off = ratio(q.mean + q.width * noise[n]) - mean;
-        mean += off / (n + 1);
-        squares += off * off * (n / (n + 1)); // Welford: the sum of squares about the mean
-      }
-      return { mean, error: Math.sqrt(squares / (n - 1) / n) };
+    const moments = LIVE.moments();
+    return counts.map((count) => {
+      while (moments.count < count) moments.add(ratio(q.mean + q.width * noise[moments.count]));
+      return { mean: moments.mean, error: moments.error };
     });
   }
 
@@ -76,7 +66,7 @@
     Math.round(10 ** (FIRST_POWER + i / STEPS_A_DECADE)),
   );
 
-  LIVE.figure("gaussian-kl", function (stage) {
+  LIVE.figure("gaussian-kl", (stage) => {
     const view = LIVE.linspace(-6, 6, 481);
     const zAxis = { range: [-6, 6], ticks: [-6, -3, 0, 3, 6], label: "z" };
     const means = { minimum: -3, maximum: 3, step: 0.05 };
@@ -97,7 +87,11 @@
     const qWidth = stage.slider({ ...widths, label: "width of q", value: 0.5 });
     const pMean = stage.slider({ ...means, label: "mean of p", value: -0.5 });
     const pWidth = stage.slider({ ...widths, label: "width of p", value: 1.5 });
-    stage.pad(densities, qMean, LIVE.peak(qWidth, (width) => width));
+    stage.pad(
+      densities,
+      qMean,
+      LIVE.peak(qWidth, (width) => width),
+    );
     const direction = stage.choice({
       label: "Direction",
       options: { forth: "KL(q‖p): average under q", back: "KL(p‖q): average under p" },
@@ -120,13 +114,13 @@
       x: {
         range: [0.95, 5.05],
         ticks: [1, 2, 3, 4, 5],
-        words: (power) => "10" + "¹²³⁴⁵"[power - 1],
+        words: (power) => `10${"¹²³⁴⁵"[power - 1]}`,
         label: "number of draws",
       },
       y: { range: [0, 1], label: "nats", room: 54 },
     });
     const drawn = stage.readout("draws");
-    const toggle = stage.button("Start drawing", function () {
+    const toggle = stage.button("Start drawing", () => {
       if (drawing) {
         drawing = false;
         stage.stop();
@@ -138,7 +132,7 @@
         steps = 0;
       }
       drawing = true;
-      stage.animate(function () {
+      stage.animate(() => {
         steps += 1;
         drawing = steps < STEPS;
         return drawing;
@@ -149,8 +143,11 @@
       densities.clear();
       densities.line(view, view.map(p.density), "prior");
       densities.line(view, view.map(q.density), "encoder");
-      densities.points([q.mean], [q.density(q.mean)], LIVE.INKS.encoder.color, 6, 1);
-      densities.key([["encoder", "q"], ["prior", "p"]]);
+      densities.points([q.mean], [q.density(q.mean)], "encoder", 6, 1);
+      densities.key([
+        ["encoder", "q"],
+        ["prior", "p"],
+      ]);
     }
 
     function drawIntegrand(first, second, ink) {
@@ -159,8 +156,18 @@
       const flat = view.map(() => 0);
       curve.range(zAxis.range, [low - 0.1 * (high - low), 1.1 * high]);
       curve.clear();
-      curve.band(view, flat, heights.map((y) => Math.max(y, 0)), ink);
-      curve.stripes(view, heights.map((y) => Math.min(y, 0)), flat, LIVE.INKS[ink].color);
+      curve.band(
+        view,
+        flat,
+        heights.map((y) => Math.max(y, 0)),
+        ink,
+      );
+      curve.stripes(
+        view,
+        heights.map((y) => Math.min(y, 0)),
+        flat,
+        ink,
+      );
       curve.line(view, heights, ink);
     }
 
@@ -172,11 +179,16 @@
       estimates.clear();
       estimates.band(powers, edge(-1), edge(1), ink);
       estimates.line([0.95, 5.05], [kl, kl], "data");
-      const { color } = LIVE.INKS[ink];
-      estimates.points(powers, marks.map(({ mean }) => mean), color, 1.75, 1);
+      estimates.points(
+        powers,
+        marks.map(({ mean }) => mean),
+        ink,
+        1.75,
+        1,
+      );
     }
 
-    stage.update(function () {
+    stage.update(() => {
       const q = LIVE.gaussian(qMean.value, qWidth.value);
       const p = LIVE.gaussian(pMean.value, pWidth.value);
       const forth = direction.value === "forth";
@@ -192,7 +204,7 @@
       drawIntegrand(first, second, ink);
       drawEstimates(kl, marks, first, second, ink);
 
-      const count = estimate && estimate.count.toLocaleString("en");
+      const count = estimate?.count.toLocaleString("en");
       const about =
         estimate && `${LIVE.number(estimate.mean, 3)} ± ${LIVE.number(estimate.error, 3)} nats`;
       exact.show(`${name} = ${LIVE.number(kl, 4)} nats`);

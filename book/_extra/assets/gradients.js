@@ -3,7 +3,7 @@
    A law N(μ, Σ) of two latents is {mean, deviations: [σ₁, σ₂], correlation: ρ}. Noise is (2K)
    numbers, ε₁ and ε₂ in turn. Two estimates, pathwise and score function, of the gradient in μ₁
    of E‖z‖² are computed from the same draws. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
 
@@ -14,14 +14,14 @@
   }
 
   /* ε → z = μ + Lε. */
-  LIVE.moved = function (law) {
+  LIVE.moved = (law) => {
     const [a, b, c] = cholesky(law);
     const [first, second] = law.mean;
     return (noise) => [first + a * noise[0], second + b * noise[0] + c * noise[1]];
   };
 
   /* The gradient in μ₁ of E‖z‖², and the exact variance of one draw of either estimate. */
-  LIVE.gradientLaw = function ({ mean, deviations, correlation }) {
+  LIVE.gradientLaw = ({ mean, deviations, correlation }) => {
     const [s, t] = deviations.map((deviation) => deviation ** 2);
     const covariance = correlation * deviations[0] * deviations[1];
     const average = mean[0] ** 2 + mean[1] ** 2 + s + t; // E f
@@ -36,10 +36,10 @@
   };
 
   /* Both estimates in one draw: {pathwise, score}. */
-  LIVE.gradients = function (law) {
+  LIVE.gradients = (law) => {
     const move = LIVE.moved(law);
     const [a, b, c] = cholesky(law);
-    return function (noise) {
+    return (noise) => {
       const [first, second] = move(noise);
       const score = (noise[0] - (b * noise[1]) / c) / a; // (L⁻ᵀ ε)₁, the gradient of log q in μ₁
       return { pathwise: 2 * first, score: (first ** 2 + second ** 2) * score };
@@ -48,27 +48,26 @@
 
   /* Mean, variance (divisor n − 1) and standard error of the first n draws, for each n of counts,
      which must rise: {pathwise: {means, variances, errors}, score: the same}. */
-  LIVE.gradientRuns = function (law, noise, counts) {
+  LIVE.gradientRuns = (law, noise, counts) => {
     const one = LIVE.gradients(law);
-    const state = {};
+    const runs = {};
+    const moments = {};
     for (const name of ["pathwise", "score"]) {
-      state[name] = { mean: 0, squares: 0, means: [], variances: [], errors: [] };
+      runs[name] = { means: [], variances: [], errors: [] };
+      moments[name] = LIVE.moments();
     }
-    let reported = 0;
-    for (let n = 1; reported < counts.length; n += 1) {
-      const drawn = one([noise[2 * n - 2], noise[2 * n - 1]]);
-      for (const [name, run] of Object.entries(state)) {
-        const off = drawn[name] - run.mean; // Welford's update loses no digits
-        run.mean += off / n;
-        run.squares += off * (drawn[name] - run.mean);
-        if (n === counts[reported]) {
-          run.means.push(run.mean);
-          run.variances.push(run.squares / (n - 1));
-          run.errors.push(Math.sqrt(run.squares / (n - 1) / n));
-        }
+    let n = 0;
+    for (const count of counts) {
+      for (; n < count; n += 1) {
+        const drawn = one([noise[2 * n], noise[2 * n + 1]]);
+        for (const name in moments) moments[name].add(drawn[name]);
       }
-      if (n === counts[reported]) reported += 1;
+      for (const name in runs) {
+        runs[name].means.push(moments[name].mean);
+        runs[name].variances.push(moments[name].variance);
+        runs[name].errors.push(moments[name].error);
+      }
     }
-    return state;
+    return runs;
   };
 })();

@@ -2,7 +2,7 @@
 
    Behind z lie the means of q(z|x) of the 1,500 training digits. weights.js carries them and the
    decoder; the book's Python computes the same numbers, and a test holds the two together. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const WEIGHTS = window.VAE_WEIGHTS;
@@ -16,7 +16,7 @@
   const means = LIVE.float32(WEIGHTS.means); // (1500 · 2): z₁ and z₂ in turn
   const labels = Array.from(WEIGHTS.labels, Number); // (1500)
   const scale = Math.exp(WEIGHTS.logVariance / 2); // σ, one for all pixels
-  const classes = COLORS.map(function (color, digit) {
+  const classes = COLORS.map((color, digit) => {
     const own = labels.flatMap((label, i) => (label === digit ? [i] : []));
     const xs = own.map((i) => means[2 * i]);
     const ys = own.map((i) => means[2 * i + 1]);
@@ -27,14 +27,14 @@
   LIVE.decode = LIVE.network(WEIGHTS.decoder);
 
   /* Of the nearest training digits: how many are of which class, and how far the first one is. */
-  LIVE.neighbours = function (z) {
+  LIVE.neighbours = (z) => {
     const distances = labels.map((label, i) => ({
       label,
       distance: Math.hypot(means[2 * i] - z[0], means[2 * i + 1] - z[1]),
     }));
     const nearest = distances.sort((a, b) => a.distance - b.distance).slice(0, NEIGHBOURS);
     const counts = new Array(10).fill(0); // (10)
-    nearest.forEach(({ label }) => (counts[label] += 1));
+    for (const { label } of nearest) counts[label] += 1;
     return { counts, distance: nearest[0].distance };
   };
 
@@ -55,21 +55,23 @@
     const circle = [angles.map((a) => 2 * Math.cos(a)), angles.map((a) => 2 * Math.sin(a))];
     chart.line(...circle, "prior");
     for (const { color, digit, xs, ys } of classes) {
-      const [px, py] = [chart.toX(mean(xs)), chart.toY(mean(ys))];
-      pen.beginPath();
-      pen.arc(px, py, 9, 0, 2 * Math.PI);
-      pen.fillStyle = "white";
-      pen.fill();
-      pen.strokeStyle = color;
-      pen.lineWidth = 1.5;
-      pen.stroke();
-      chart.text(mean(xs), mean(ys), String(digit), "#222222", "center");
+      const [x, y] = [mean(xs), mean(ys)];
+      chart.disc(x, y, 9, { fill: "white", edge: color, width: 1.5 });
+      chart.text(x, y, String(digit), "data", "center");
     }
     const [px, py] = [chart.toX(z[0]), chart.toY(z[1])];
-    for (const [color, width] of [["white", 6], ["#222222", 2.5]]) {
+    for (const [color, width] of [
+      ["white", 6],
+      ["#222222", 2.5],
+    ]) {
+      chart.disc(z[0], z[1], 11, { edge: color, width });
       pen.beginPath();
-      pen.arc(px, py, 11, 0, 2 * Math.PI);
-      for (const [across, up] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      for (const [across, up] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
         pen.moveTo(px + 5 * across, py + 5 * up);
         pen.lineTo(px + 17 * across, py + 17 * up);
       }
@@ -79,7 +81,7 @@
     }
   }
 
-  LIVE.figure("latent-pad", function (stage) {
+  LIVE.figure("latent-pad", (stage) => {
     const random = LIVE.generator(3);
     let noise = random.normals(64);
     const axis = { range: [-4.1, 4.1], ticks: [-4, -2, 0, 2, 4] };
@@ -108,12 +110,12 @@
       },
       value: "mean",
     });
-    stage.button("Draw another ε", function () {
+    stage.button("Draw another ε", () => {
       noise = random.normals(64);
       shown.set("draw");
     });
 
-    stage.update(function () {
+    stage.update(() => {
       const z = [first.value, second.value];
       const mean = LIVE.decode(z); // (64)
       const draw = mean.map((value, i) => value + scale * noise[i]); // (64)

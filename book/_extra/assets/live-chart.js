@@ -2,24 +2,49 @@
 
    VAE_LIVE.INKS[quantity]                 {color, dash, width}: one colour, one quantity
    chart.clear()                           white, then axes, ticks and labels; first in every update
-   chart.line(xs, ys, ink)                 a curve in the ink of its quantity; ink is a name of INKS;
+   chart.line(xs, ys, ink)                 a curve in the ink of its quantity;
                                            a dash after it, where two curves show one quantity
-   chart.points(xs, ys, color, radius, opacity)   discs
+   chart.points(xs, ys, ink, radius, opacity)   small discs, all alike
+   chart.disc(x, y, radius, {fill, edge, width})   one disc, whole even at the chart's edge; fill and
+                                           edge are inks, either may be left out
    chart.gap(xs, lows, highs)              the hatched grey band between a bound and the truth
    chart.band(xs, lows, highs, ink)        a pale tint between two curves
-   chart.stripes(xs, lows, highs, color)   stripes between two curves, that slant the other way
-   chart.key([[ink, words, dash], …])      which line is which, in the top left corner
-   chart.text(x, y, words, color, align)   words at a place in data units
+   chart.stripes(xs, lows, highs, ink)     stripes between two curves, that slant the other way
+   chart.key([[ink, words, dash], …], side)   which line is which, in the top left corner, or in
+                                           the top right one where side is "right"
+   chart.text(x, y, words, ink, align)     words at a place in data units
    chart.toX(x), toY(y), fromX(px), fromY(px)     data units ↔ pixels of the page
    chart.range(x, y)                       new limits, each [low, high]
+   An ink is a name of INKS. What has no dash and no width of its own (points, disc, stripes, text)
+   takes any colour as well: digits' classes are no quantity and have no ink.
    VAE_LIVE.ticks(low, high)               → about four round numbers between two limits
    chart.canvas                            what `stage.canvas` returned: context, width, height
 */
-(function () {
+
+/**
+ * @typedef {"data" | "prior" | "encoder" | "posterior" | "decoder" | "rival"} Ink
+ * @typedef {ArrayLike<number>} Numbers
+ * @typedef {(string | number[])[]} KeyEntry  [ink, words, dash]
+ * @typedef {{canvas: Canvas, clear: () => void,
+ *   line: (xs: Numbers, ys: Numbers, ink: Ink, dash?: number[]) => void,
+ *   points: (xs: Numbers, ys: Numbers, ink: string, radius: number, opacity: number) => void,
+ *   disc: (x: number, y: number, radius: number,
+ *     style: {fill?: string, edge?: string, width?: number}) => void,
+ *   gap: (xs: Numbers, lows: Numbers, highs: Numbers) => void,
+ *   band: (xs: Numbers, lows: Numbers, highs: Numbers, ink: Ink) => void,
+ *   stripes: (xs: Numbers, lows: Numbers, highs: Numbers, ink: string) => void,
+ *   key: (entries: KeyEntry[], side?: "left" | "right") => void,
+ *   text: (x: number, y: number, words: string, ink: string, align: CanvasTextAlign) => void,
+ *   toX: (x: number) => number, toY: (y: number) => number,
+ *   fromX: (px: number) => number, fromY: (py: number) => number,
+ *   range: (x: number[], y: number[]) => void}} Chart
+ */
+(() => {
   "use strict";
-  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  const LIVE = window.VAE_LIVE;
   const MARGIN = { left: 44, right: 10, top: 10, bottom: 40 }; // pixels
   const GREY = "#666666";
+  const colorOf = (ink) => LIVE.INKS[ink]?.color ?? ink;
   const decimals = (value) => (String(value).split(".")[1] || "").length;
 
   LIVE.FONT = "13px system-ui, sans-serif";
@@ -32,7 +57,7 @@
     rival: { color: "#7A5195", dash: [2, 3], width: 2 }, // score function, baseline
   };
 
-  LIVE.ticks = function (low, high) {
+  LIVE.ticks = (low, high) => {
     const power = 10 ** Math.floor(Math.log10((high - low) / 3));
     const step = [5, 2, 1].map((times) => times * power).find((each) => 3 * each <= high - low);
     const first = Math.ceil(low / step);
@@ -43,7 +68,7 @@
   /* axes: {x: {range: [low, high], label, ticks, words}, y: the same}. ticks: a list of values, round
      ones if not given; words: a function from a tick to what is written there, its number if not.
      y has room as well: pixels for its label and numbers, if MARGIN.left is not enough. */
-  LIVE.chart = function (canvas, axes) {
+  LIVE.chart = (canvas, axes) => {
     const pen = canvas.context;
     const margin = { ...MARGIN, left: axes.y.room || MARGIN.left };
     let [left, right] = axes.x.range;
@@ -71,11 +96,11 @@
       }
     }
 
-    function word(text, px, py, align, color) {
+    function word(text, px, py, align, ink) {
       pen.font = LIVE.FONT;
       pen.textAlign = align;
       pen.textBaseline = "middle";
-      pen.fillStyle = color;
+      pen.fillStyle = colorOf(ink);
       pen.fillText(text, px, py);
     }
 
@@ -116,7 +141,7 @@
 
     function line(xs, ys, ink, dash = LIVE.INKS[ink].dash) {
       const { color, width } = LIVE.INKS[ink];
-      inside(function () {
+      inside(() => {
         pen.beginPath();
         path(xs, ys);
         pen.strokeStyle = color;
@@ -126,9 +151,9 @@
       });
     }
 
-    function points(xs, ys, color, radius, opacity) {
-      inside(function () {
-        pen.fillStyle = color;
+    function points(xs, ys, ink, radius, opacity) {
+      inside(() => {
+        pen.fillStyle = colorOf(ink);
         pen.globalAlpha = opacity;
         for (let i = 0; i < xs.length; i += 1) {
           pen.beginPath();
@@ -138,74 +163,90 @@
       });
     }
 
+    function disc(x, y, radius, { fill, edge, width }) {
+      pen.beginPath();
+      pen.arc(toX(x), toY(y), radius, 0, 2 * Math.PI);
+      if (fill) {
+        pen.fillStyle = colorOf(fill);
+        pen.fill();
+      }
+      if (edge) {
+        pen.strokeStyle = colorOf(edge);
+        pen.lineWidth = width;
+        pen.stroke();
+      }
+    }
+
     /* Fills what lies between two curves. */
-    function between(xs, lows, highs, color) {
+    function between(xs, lows, highs, ink) {
       pen.beginPath();
       path(xs, lows);
       path(Array.from(xs).reverse(), Array.from(highs).reverse());
-      pen.fillStyle = color;
+      pen.fillStyle = colorOf(ink);
       pen.fill();
     }
 
     /* Slanted lines over what was filled last, up to the right with slant 1, down with −1. */
-    function hatch(color, slant, space) {
+    function hatch(ink, slant, space) {
       pen.clip();
       pen.beginPath();
       for (let start = -canvas.height; start < canvas.width; start += space) {
         pen.moveTo(start, slant > 0 ? canvas.height : 0);
         pen.lineTo(start + canvas.height, slant > 0 ? 0 : canvas.height);
       }
-      pen.strokeStyle = color;
+      pen.strokeStyle = colorOf(ink);
       pen.lineWidth = 0.75;
       pen.stroke();
     }
 
     function gap(xs, lows, highs) {
-      inside(function () {
+      inside(() => {
         between(xs, lows, highs, "#EEEEEE");
         hatch("#888888", 1, 8);
       });
     }
 
-    function stripes(xs, lows, highs, color) {
-      inside(function () {
+    function stripes(xs, lows, highs, ink) {
+      inside(() => {
         between(xs, lows, highs, "white");
-        hatch(color, -1, 5);
+        hatch(ink, -1, 5);
       });
     }
 
     function band(xs, lows, highs, ink) {
-      inside(function () {
+      inside(() => {
         pen.globalAlpha = 0.2;
-        between(xs, lows, highs, LIVE.INKS[ink].color);
+        between(xs, lows, highs, ink);
       });
     }
 
-    function key(entries) {
-      entries.forEach(function ([ink, words, dash = LIVE.INKS[ink].dash], row) {
-        const [px, py] = [margin.left + 8, margin.top + 10 + 18 * row];
+    function key(entries, side = "left") {
+      const [edge, away] =
+        side === "left" ? [margin.left + 8, 1] : [canvas.width - margin.right - 8, -1];
+      entries.forEach(([ink, words, dash = LIVE.INKS[ink].dash], row) => {
+        const py = margin.top + 10 + 18 * row;
         pen.save();
         pen.font = LIVE.FONT;
         pen.fillStyle = "rgb(255 255 255 / 80%)";
-        pen.fillRect(px - 3, py - 9, pen.measureText(words).width + 38, 18);
+        pen.fillRect(edge - 3 * away, py - 9, away * (pen.measureText(words).width + 38), 18);
         pen.beginPath();
-        pen.moveTo(px, py);
-        pen.lineTo(px + 26, py);
+        pen.moveTo(edge, py);
+        pen.lineTo(edge + 26 * away, py);
         pen.strokeStyle = LIVE.INKS[ink].color;
         pen.lineWidth = LIVE.INKS[ink].width;
         pen.setLineDash(dash);
         pen.stroke();
         pen.restore();
-        word(words, px + 32, py, "left", LIVE.INKS[ink].color);
+        word(words, edge + 32 * away, py, side, ink);
       });
     }
 
-    const text = (x, y, words, color, align) => word(words, toX(x), toY(y), align, color);
+    const text = (x, y, words, ink, align) => word(words, toX(x), toY(y), align, ink);
     function range(x, y) {
       [left, right] = x;
       [bottom, top] = y;
     }
-    const shapes = { clear, line, points, gap, band, stripes, key, text, range };
+    const shapes = { clear, line, points, disc, gap, band, stripes, key, text, range };
     return { canvas, ...shapes, toX, toY, fromX, fromY };
   };
 })();

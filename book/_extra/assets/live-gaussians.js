@@ -1,26 +1,27 @@
 /* Gaussians of one latent, for the figures that draw or integrate them.
 
    VAE_LIVE.gaussian(mean, width)          {mean, width, logDensity(z), density(z)}; width: σ
-   VAE_LIVE.trapezoid(low, high, count)    {nodes, weights}: the rule of vae_tutorial.quadrature
+   VAE_LIVE.simpson(low, high, count)      {nodes, weights} of Simpson's rule; count is odd
    VAE_LIVE.integrate(rule, f)             Σ weights · f(nodes)
    VAE_LIVE.peak(slider, fromWidth)        what a pad moves up and down for a slider of widths: the
                                            height of a density's peak; higher is narrower. fromWidth
                                            turns σ into the slider's value. */
-(function () {
+(() => {
   "use strict";
-  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  const LIVE = window.VAE_LIVE;
   const ROOT = Math.sqrt(2 * Math.PI);
 
-  LIVE.gaussian = function (mean, width) {
+  LIVE.gaussian = (mean, width) => {
     const normaliser = Math.log(width * ROOT);
     const logDensity = (z) => -0.5 * ((z - mean) / width) ** 2 - normaliser;
     return { mean, width, logDensity, density: (z) => Math.exp(logDensity(z)) };
   };
 
-  LIVE.trapezoid = function (low, high, count) {
-    const weights = new Float64Array(count).fill((high - low) / (count - 1)); // (count)
-    weights[0] /= 2;
-    weights[count - 1] /= 2;
+  LIVE.simpson = (low, high, count) => {
+    const third = (high - low) / (count - 1) / 3;
+    const weights = Float64Array.from({ length: count }, (_, i) => third * (i % 2 === 1 ? 4 : 2));
+    weights[0] = third;
+    weights[count - 1] = third;
     return { nodes: LIVE.linspace(low, high, count), weights };
   };
 

@@ -4,28 +4,31 @@
    VAE_LIVE.network(layers)                [{weight, bias}, …] in base64 → a function, input → output
    VAE_LIVE.generator(seed)                → {uniform(), normal(), normals(count)}, the same for a seed
    VAE_LIVE.logNormal(x, mean, logVariance)  log density of a diagonal Gaussian, in nats
+   VAE_LIVE.moments()                      → {add(value), count, mean, variance, error}: of the numbers
+                                           added so far; variance with divisor n − 1, error of the mean
    VAE_LIVE.linspace(low, high, count)     → count numbers, both ends among them
    VAE_LIVE.number(value, decimals)        → "−1.20": what a page prints, with a true minus sign
 */
-(function () {
+(() => {
   "use strict";
-  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  window.VAE_LIVE ||= /** @type {Live} */ ({}); // the first of the scripts on a page
+  const LIVE = window.VAE_LIVE;
 
-  LIVE.float32 = function (text) {
+  LIVE.float32 = (text) => {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const view = new DataView(bytes.buffer);
     return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
   };
 
   /* Linear layers with tanh between them. Weights are float32, sums are float64. */
-  LIVE.network = function (layers) {
+  LIVE.network = (layers) => {
     const unpacked = layers.map((layer) => ({
       weight: LIVE.float32(layer.weight), // (outputs · inputs), row after row
       bias: LIVE.float32(layer.bias), // (outputs)
     }));
-    return function (input) {
+    return (input) => {
       let values = Float64Array.from(input); // (inputs)
-      unpacked.forEach(function ({ weight, bias }, depth) {
+      unpacked.forEach(({ weight, bias }, depth) => {
         if (weight.length !== bias.length * values.length) {
           const needed = `${bias.length} outputs of ${values.length} inputs`;
           throw new Error(`layer ${depth} has ${weight.length} weights, not ${needed}`);
@@ -45,7 +48,7 @@
   };
 
   /* Uniform numbers by mulberry32 (public domain, Tommy Ettinger), normal ones by Box and Muller. */
-  LIVE.generator = function (seed) {
+  LIVE.generator = (seed) => {
     let state = seed >>> 0;
     function uniform() {
       state = (state + 0x6d2b79f5) >>> 0;
@@ -61,7 +64,7 @@
   };
 
   /* x, mean, logVariance: arrays of one length. */
-  LIVE.logNormal = function (x, mean, logVariance) {
+  LIVE.logNormal = (x, mean, logVariance) => {
     let sum = 0;
     for (let i = 0; i < x.length; i += 1) {
       const squared = (x[i] - mean[i]) ** 2 * Math.exp(-logVariance[i]);
@@ -70,12 +73,32 @@
     return sum;
   };
 
-  LIVE.linspace = function (low, high, count) {
-    return Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
+  /* Welford's update: it keeps the squares about the mean of now, and so loses no digits. */
+  LIVE.moments = () => {
+    let squares = 0;
+    return {
+      count: 0,
+      mean: 0,
+      add(value) {
+        const off = value - this.mean;
+        this.count += 1;
+        this.mean += off / this.count;
+        squares += off * (value - this.mean);
+      },
+      get variance() {
+        return squares / (this.count - 1);
+      },
+      get error() {
+        return Math.sqrt(this.variance / this.count);
+      },
+    };
   };
 
-  LIVE.number = function (value, decimals) {
+  LIVE.linspace = (low, high, count) =>
+    Array.from({ length: count }, (_, i) => low + ((high - low) * i) / (count - 1));
+
+  LIVE.number = (value, decimals) => {
     const text = Math.abs(value).toFixed(decimals);
-    return value < 0 && Number(text) !== 0 ? "−" + text : text;
+    return value < 0 && Number(text) !== 0 ? `−${text}` : text;
   };
 })();

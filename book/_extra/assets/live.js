@@ -3,10 +3,10 @@
    A page says ```{live} latent-pad```: a figure with its static picture and caption. A figure's own
    file, assets/latent-pad.js, brings it to life:
 
-       VAE_LIVE.figure("latent-pad", function (stage) {
+       VAE_LIVE.figure("latent-pad", (stage) => {
          const first = stage.slider({ label: "z₁", minimum: -4, maximum: 4, step: 0.05, value: 0 });
          const chart = stage.chart({ width: 360, aspect: 1, x: {…}, y: {…} });
-         stage.update(function () {      // now, after every change of a control, after a resize
+         stage.update(() => {            // now, after every change of a control, after a resize
            chart.clear(); …              // draw everything from the controls' values
            stage.values = { z: [first.value] };   // for tests: VAE_LIVE.stages[figure id].values
            return "z₁ is 0.50.";         // one sentence, for the screen reader
@@ -35,10 +35,41 @@
                                            returns false; at once where motion is to be reduced
      stage.stop()                          ends an animation
    A canvas needs words: call describe in every update. If anything throws, the error goes to the
-   console and the static picture comes back. Numbers: see live-numbers.js. */
-(function () {
+   console and the static picture comes back. Numbers: see live-numbers.js. `make lint` checks the
+   types below, in the figures as well. */
+
+/**
+ * @typedef {{element: HTMLCanvasElement, describe: (words: string) => void}} Picture
+ * @typedef {Picture & {context: CanvasRenderingContext2D, width: number, height: number}} Canvas
+ * @typedef {Picture & {show: (pixels: number[] | Float64Array) => void}} PixelImage
+ * @typedef {{step: number, home: number, value: number, set: (wanted: number) => void,
+ *   at?: (height: number) => number}} Movable  what a pad moves: a slider, or LIVE.peak of one
+ * @typedef {Movable & {element: HTMLInputElement}} Slider
+ * @typedef {{value: string, set: (key: string) => void}} Choice
+ * @typedef {{range: number[], label: string, ticks?: number[], words?: (tick: number) => string,
+ *   room?: number}} Axis
+ * @typedef {{label: string, minimum: number, maximum: number, step: number, value: number,
+ *   home?: number, decimals?: number, shows?: (value: number) => number}} SliderSettings
+ * @typedef {{label: string, options: Record<string, string | number>, value: string}} ChoiceSettings
+ * @typedef {{column: () => void,
+ *   canvas: (size: {width: number, aspect: number}) => Canvas,
+ *   chart: (size: {width: number, aspect: number, x: Axis, y: Axis}) => Chart,
+ *   image: (size: {width: number, rows: number, columns: number}) => PixelImage,
+ *   slider: (settings: SliderSettings) => Slider,
+ *   choice: (settings: ChoiceSettings) => Choice,
+ *   button: (words: string, action: () => void) => {element: HTMLButtonElement},
+ *   readout: (label: string) => {show: (words: string) => void},
+ *   pad: (drawn: Chart, horizontal: Movable | null, vertical: Movable | null) => void,
+ *   update: (action: () => string) => void,
+ *   animate: (step: () => boolean) => void,
+ *   stop: () => void,
+ *   values: Record<string, any>}} Stage
+ * @typedef {{root: Element, redraw: () => void,
+ *   guard: (action: Function) => (...values: any[]) => any}} Inside  what the engine alone uses
+ */
+(() => {
   "use strict";
-  const LIVE = (window.VAE_LIVE = window.VAE_LIVE || {});
+  const LIVE = window.VAE_LIVE;
   const QUIET = 500; // milliseconds without a change before it is announced
   let groups = 0; // radio buttons of one choice share a name
   LIVE.stages = {};
@@ -51,11 +82,15 @@
     return element;
   }
 
-  /* Brings every figure of this name to life; its script stands after them on the page. */
-  LIVE.figure = function (name, build) {
-    for (const figure of document.querySelectorAll("figure.live-" + name)) {
+  /**
+   * Brings every figure of this name to life; its script stands after them on the page.
+   * @param {string} name
+   * @param {(stage: Stage) => void} build
+   */
+  LIVE.figure = (name, build) => {
+    for (const figure of document.querySelectorAll(`figure.live-${name}`)) {
       const stage = createStage(name, figure);
-      stage.guard(function () {
+      stage.guard(() => {
         build(stage);
         figure.classList.add("is-live"); // the style sheet now hides the static picture
         LIVE.stages[figure.id] = stage;
@@ -64,6 +99,11 @@
     }
   };
 
+  /**
+   * @param {string} name
+   * @param {Element} figure
+   * @returns {Stage & Inside}
+   */
   function createStage(name, figure) {
     const root = make("div", figure, { className: "live-stage" });
     figure.prepend(root);
@@ -76,7 +116,7 @@
 
     /* The same function; if it throws, the static picture comes back. */
     function guard(action) {
-      return function (...values) {
+      return (...values) => {
         try {
           return action(...values);
         } catch (error) {
@@ -86,12 +126,12 @@
           root.remove();
           figure.classList.remove("is-live");
           delete LIVE.stages[figure.id];
-          console.error("The live figure " + name + " stopped.", error);
+          console.error(`The live figure ${name} stopped.`, error);
         }
       };
     }
     const redraw = () => update();
-    const changed = guard(function () {
+    const changed = guard(() => {
       const words = update();
       clearTimeout(timer);
       timer = setTimeout(() => (status.textContent = words), QUIET);
@@ -99,8 +139,8 @@
 
     const canvases = new Map(); // element → what fits it to its place
     const resized = new ResizeObserver(
-      guard(function (entries) {
-        entries.forEach((entry) => canvases.get(entry.target)());
+      guard((entries) => {
+        for (const entry of entries) canvases.get(entry.target)();
         redraw();
       }),
     );
@@ -108,17 +148,28 @@
     function startColumn() {
       column = make("div", root, { className: "live-column" });
     }
-    const place = () => column || (startColumn(), column);
+    function place() {
+      if (!column) startColumn();
+      return column;
+    }
 
+    /**
+     * @param {number} width
+     * @returns {Picture}
+     */
     function picture(width) {
       const element = make("canvas", place());
-      element.style.maxWidth = width + "px";
+      element.style.maxWidth = `${width}px`;
       element.setAttribute("role", "img");
       return { element, describe: (words) => element.setAttribute("aria-label", words) };
     }
 
+    /**
+     * @param {{width: number, aspect: number}} size
+     * @returns {Canvas}
+     */
     function canvas({ width, aspect }) {
-      const made = picture(width);
+      const made = /** @type {Canvas} */ (picture(width));
       made.element.style.aspectRatio = String(1 / aspect);
       made.context = made.element.getContext("2d");
       function fit() {
@@ -135,17 +186,22 @@
       return made;
     }
 
+    /** @param {{width: number, aspect: number, x: Axis, y: Axis}} axes */
     const chart = ({ width, aspect, x, y }) => LIVE.chart(canvas({ width, aspect }), { x, y });
 
+    /**
+     * @param {{width: number, rows: number, columns: number}} size
+     * @returns {PixelImage}
+     */
     function image({ width, rows, columns }) {
-      const made = picture(width);
+      const made = /** @type {PixelImage} */ (picture(width));
       made.element.className = "live-image"; // one pixel an entry, magnified by the style sheet
-      made.element.style.aspectRatio = columns + " / " + rows;
+      made.element.style.aspectRatio = `${columns} / ${rows}`;
       Object.assign(made.element, { width: columns, height: rows });
       const context = made.element.getContext("2d");
-      made.show = function (pixels) {
+      made.show = (pixels) => {
         const grey = context.createImageData(columns, rows);
-        pixels.forEach(function (ink, i) {
+        pixels.forEach((ink, i) => {
           const level = 255 * (1 - ink); // clamped to 0 … 255 when stored
           grey.data.set([level, level, level, 255], 4 * i);
         });
@@ -154,6 +210,10 @@
       return made;
     }
 
+    /**
+     * @param {SliderSettings} settings
+     * @returns {Slider}
+     */
     function slider({ label, minimum, maximum, step, value, ...options }) {
       const { home = value, decimals = 2, shows = (number) => number } = options;
       const line = make("label", place(), { className: "live-slider" });
@@ -162,16 +222,19 @@
       const input = make("input", line, range);
       const shown = make("span", line, { className: "live-value" });
       shown.setAttribute("aria-hidden", "true"); // the slider itself says its value
-      const made = { element: input, step, home, value };
-      made.set = function (wanted) {
+      const made = /** @type {Slider} */ ({ element: input, step, home, value });
+      made.set = (wanted) => {
         input.value = wanted; // the browser keeps it in range and on a step
         made.value = Number(input.value);
         shown.textContent = LIVE.number(shows(made.value), decimals);
         input.setAttribute("aria-valuetext", shown.textContent);
       };
       made.set(value);
-      input.addEventListener("input", () => (made.set(input.value), changed()));
-      input.addEventListener("keydown", function (event) {
+      input.addEventListener("input", () => {
+        made.set(input.value);
+        changed();
+      });
+      input.addEventListener("keydown", (event) => {
         const [across, up] = arrow(event);
         if (event.shiftKey && across + up !== 0) {
           event.preventDefault();
@@ -188,32 +251,50 @@
       return (steps[event.key] || [0, 0]).map((count) => count * (event.shiftKey ? 10 : 1));
     }
 
+    /**
+     * @param {ChoiceSettings} settings
+     * @returns {Choice}
+     */
     function choice({ label, options, value }) {
       const box = make("fieldset", place(), { className: "live-choice" });
       make("legend", box, { textContent: label });
-      const made = { value };
+      const made = /** @type {Choice} */ ({ value });
       const buttons = {};
       groups += 1;
       for (const [key, words] of Object.entries(options)) {
         const line = make("label", box);
-        const button = { type: "radio", name: "live-choice-" + groups, value: key };
+        const button = { type: "radio", name: `live-choice-${groups}`, value: key };
         buttons[key] = make("input", line, { ...button, checked: key === value });
         make("span", line, { textContent: words });
-        buttons[key].addEventListener("change", () => ((made.value = key), changed()));
+        buttons[key].addEventListener("change", () => {
+          made.value = key;
+          changed();
+        });
       }
-      made.set = function (key) {
+      made.set = (key) => {
         made.value = key;
         buttons[key].checked = true;
       };
       return made;
     }
 
+    /**
+     * @param {string} words
+     * @param {() => void} action
+     */
     function button(words, action) {
       const element = make("button", place(), { type: "button", textContent: words });
-      element.addEventListener("click", guard(() => (action(), changed())));
+      element.addEventListener(
+        "click",
+        guard(() => {
+          action();
+          changed();
+        }),
+      );
       return { element };
     }
 
+    /** @param {string} label */
     function readout(label) {
       const line = make("p", place(), { className: "live-readout" });
       make("span", line, { textContent: label });
@@ -221,6 +302,11 @@
       return { show: (words) => (value.textContent = words) };
     }
 
+    /**
+     * @param {Chart} drawn
+     * @param {Movable | null} horizontal
+     * @param {Movable | null} vertical
+     */
     function pad(drawn, horizontal, vertical) {
       const { element } = drawn.canvas;
       const sliders = [horizontal, vertical];
@@ -233,19 +319,21 @@
         vertical?.set(at(drawn.fromY(event.clientY - box.top)));
         changed();
       }
-      element.addEventListener("pointerdown", function (event) {
+      element.addEventListener("pointerdown", (event) => {
         element.setPointerCapture(event.pointerId);
         move(event);
       });
-      element.addEventListener("pointermove", function (event) {
+      element.addEventListener("pointermove", (event) => {
         if (element.hasPointerCapture(event.pointerId)) move(event);
       });
-      element.addEventListener("keydown", function (event) {
+      element.addEventListener("keydown", (event) => {
         const steps = arrow(event);
         const home = event.key === "Home";
         if (!home && steps[0] + steps[1] === 0) return;
         event.preventDefault();
-        sliders.forEach((each, i) => each?.set(home ? each.home : each.value + each.step * steps[i]));
+        sliders.forEach((each, i) => {
+          each?.set(home ? each.home : each.value + each.step * steps[i]);
+        });
         changed();
       });
     }
@@ -255,6 +343,7 @@
       frame = 0;
     }
 
+    /** @param {() => boolean} step */
     function animate(step) {
       stop();
       if (LIVE.reducedMotion()) {
@@ -262,7 +351,7 @@
         changed();
         return;
       }
-      const next = guard(function () {
+      const next = guard(() => {
         frame = step() === false ? 0 : requestAnimationFrame(next);
         changed();
       });

@@ -2,7 +2,7 @@
 
    The same draws, and more of them, feed two estimates of the gradient in μ₁ of E‖z‖²: pathwise
    and score function, each with its spread. Their numbers: see gradients.js. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const SHOWN = 200; // the draws in the planes, and the first of the estimates
@@ -17,29 +17,33 @@
 
   /* The cloud, its curves at one and two deviations, and one point followed from the centre. */
   function drawPlane(chart, move, noise, followed, ink) {
-    const pen = chart.canvas.context;
     const places = Array.from({ length: SHOWN }, (_, k) => move(pair(noise, k)));
     const [centre, place] = [move([0, 0]), places[followed]];
     chart.clear();
-    chart.points(places.map(([x]) => x), places.map(([, y]) => y), LIVE.INKS[ink].color, 2.5, 0.55);
+    chart.points(
+      places.map(([x]) => x),
+      places.map(([, y]) => y),
+      ink,
+      2.5,
+      0.55,
+    );
     for (const radius of [1, 2]) {
       const ring = TURN.map((angle) => move([radius * Math.cos(angle), radius * Math.sin(angle)]));
-      chart.line(ring.map(([x]) => x), ring.map(([, y]) => y), ink);
+      chart.line(
+        ring.map(([x]) => x),
+        ring.map(([, y]) => y),
+        ink,
+      );
     }
     chart.line([centre[0], place[0]], [centre[1], place[1]], "data");
-    pen.beginPath();
-    pen.arc(chart.toX(place[0]), chart.toY(place[1]), 7, 0, 2 * Math.PI);
-    pen.strokeStyle = LIVE.INKS.data.color;
-    pen.lineWidth = 2;
-    pen.stroke();
+    chart.disc(place[0], place[1], 7, { edge: "data", width: 2 });
     return place;
   }
 
   function drawRuns(chart, counts, runs, exact) {
     const xs = counts.map(Math.log10);
-    const top = exact + 6;
     const named = { score: ["rival", "score function"], pathwise: ["encoder", "pathwise"] };
-    chart.range([1, Math.log10(LIMIT)], [exact - 6, top]);
+    chart.range([1, Math.log10(LIMIT)], [exact - 6, exact + 6]);
     chart.clear();
     for (const [name, [ink]] of Object.entries(named)) {
       const { means, errors } = runs[name];
@@ -49,15 +53,10 @@
       chart.line(xs, means, ink);
     }
     chart.line([1, Math.log10(LIMIT)], [exact, exact], "data");
-    const keys = [...Object.values(named), ["data", "exact, 2μ₁"]];
-    keys.forEach(function ([ink, words], i) {
-      const height = top - 0.6 - 0.8 * i;
-      chart.line([3.85, 4.27], [height, height], ink);
-      chart.text(3.78, height, words, LIVE.INKS[ink].color, "right");
-    });
+    chart.key([...Object.values(named), ["data", "exact, 2μ₁"]], "right");
   }
 
-  LIVE.figure("reparameterize", function (stage) {
+  LIVE.figure("reparameterize", (stage) => {
     const random = LIVE.generator(7);
     let noise = random.normals(2 * LIMIT); // (2K)
     let count = SHOWN;
@@ -92,9 +91,9 @@
       stage.slider({ ...place, label: "μ₁", value: 1, home: 0 }),
       stage.slider({ ...place, label: "μ₂", value: -0.5, home: 0 }),
     ];
-    stage.pad(inside, ...means);
-    stage.button("Set μ = (1, 1) and Σ = I", function () {
-      [...means, ...widths].forEach((each) => each.set(1));
+    stage.pad(inside, means[0], means[1]);
+    stage.button("Set μ = (1, 1) and Σ = I", () => {
+      for (const each of [...means, ...widths]) each.set(1);
       tilt.set(0);
     });
 
@@ -121,17 +120,17 @@
       scoreVariance: stage.readout("its variance (exact)"),
       ratio: stage.readout("ratio of exact variances"),
     };
-    const draw = stage.button("", function () {
+    const draw = stage.button("", () => {
       running = !running && count < LIMIT;
       if (!running) return stage.stop();
       const target = LIVE.reducedMotion() ? Math.min(LIMIT, count + PRESS) : LIMIT;
-      stage.animate(function () {
+      stage.animate(() => {
         count = Math.min(target, LIVE.reducedMotion() ? target : Math.ceil(count * PACE));
         running = count < target;
         return running;
       });
     });
-    stage.button("Take new noise", function () {
+    stage.button("Take new noise", () => {
       stage.stop();
       [noise, count, running] = [random.normals(2 * LIMIT), SHOWN, false];
     });
@@ -142,7 +141,7 @@
       return LIVE.reducedMotion() ? `Draw ${PRESS.toLocaleString("en-GB")} more` : "Draw more";
     }
 
-    stage.update(function () {
+    stage.update(() => {
       const [mean, deviations] = [means, widths].map((each) => each.map(({ value }) => value));
       const law = { mean, deviations, correlation: tilt.value };
       const counts = [...COUNTS.filter((each) => each < count), count];
@@ -153,14 +152,14 @@
       drawRuns(chart, counts, runs, exact.exact);
 
       const both = (values) => `(${values.map((each) => LIVE.number(each, 2)).join(", ")})`;
-      const seen = function (name) {
+      const seen = (name) => {
         const [average, error] = [runs[name].means.at(-1), runs[name].errors.at(-1)];
         return `${LIVE.number(average, 2)} ± ${LIVE.number(2 * error, 2)}`;
       };
       for (const name of ["pathwise", "score"]) {
         const variance = LIVE.number(runs[name].variances.at(-1), 2);
         lines[name].show(seen(name));
-        lines[name + "Variance"].show(`${variance} (${LIVE.number(exact[name], 2)})`);
+        lines[`${name}Variance`].show(`${variance} (${LIVE.number(exact[name], 2)})`);
       }
       const drawn = count.toLocaleString("en-GB");
       lines.count.show(drawn);

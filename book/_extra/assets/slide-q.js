@@ -2,7 +2,7 @@
    share log p(x) out between them. Model and data point are those of chapter 4.
 
    One rule computes log p(x) and the gap, another the bound, so that their sum could be wrong. */
-(function () {
+(() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const [X1, X2] = [0.6, 1.2]; // the data point
@@ -10,8 +10,8 @@
   const [FLOOR, TOP] = [-8, -2]; // nats
   const [LEFT, RIGHT, WORDS] = [0.06, 0.34, 0.42]; // the bar, and what is written beside it
   const LINE = 0.5; // nats, the height of a line of text
-  const leftRule = LIVE.trapezoid(-12, 12, 1201);
-  const rightRule = LIVE.trapezoid(-12, 12, 1601);
+  const leftRule = LIVE.simpson(-12, 12, 1201);
+  const rightRule = LIVE.simpson(-12, 12, 1601);
 
   const prior = LIVE.gaussian(0, 1);
   const logLikelihood = (z) =>
@@ -30,13 +30,19 @@
 
   /* The Gaussian with the least gap: from chapter 4's start, steps that help, ever smaller ones. */
   function best() {
-    const gapAt = ([mean, logWidth]) => gapOf(LIVE.gaussian(mean, Math.exp(logWidth)));
+    const gapAt = (/** @type {number[]} */ place) =>
+      gapOf(LIVE.gaussian(place[0], Math.exp(place[1])));
     let place = [0.8, Math.log(0.4)];
     let gap = gapAt(place);
     for (let step = 0.1; step > 1e-9; step /= 2) {
       for (let helps = true; helps; ) {
         helps = false;
-        for (const [across, up] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+        for (const [across, up] of [
+          [1, 0],
+          [-1, 0],
+          [0, 1],
+          [0, -1],
+        ]) {
           const next = [place[0] + across * step, place[1] + up * step];
           const less = gapAt(next);
           if (less < gap) [place, gap, helps] = [next, less, true];
@@ -59,13 +65,13 @@
     const middle = Math.min((evidence + level) / 2, evidence - LINE / 2);
     const below = Math.max(Math.min(level - LINE / 2, middle - LINE), FLOOR + LINE / 2);
     const write = (y, words, value, ink) =>
-      chart.text(WORDS, y, `${words} ${LIVE.number(value, 4)}`, LIVE.INKS[ink].color, "left");
+      chart.text(WORDS, y, `${words} ${LIVE.number(value, 4)}`, ink, "left");
     write(evidence + LINE / 2, "log p(x)", evidence, "data");
     write(middle, "gap", gap, "data");
     write(below, bound < FLOOR ? "↓ bound" : "bound", bound, "encoder");
   }
 
-  LIVE.figure("slide-q", function (stage) {
+  LIVE.figure("slide-q", (stage) => {
     const view = LIVE.linspace(-2, 2.5, 301);
     let least = { gap: Infinity };
     let answer = null; // the best Gaussian, once the reader has asked for it
@@ -98,11 +104,11 @@
     const smallest = stage.readout("smallest gap so far");
     const optimum = stage.readout("gap of the best Gaussian");
     const place = stage.readout("its mean and width");
-    const reveal = stage.button("Show the best Gaussian", function () {
+    const reveal = stage.button("Show the best Gaussian", () => {
       answer = answer ? null : best();
     });
 
-    stage.update(function () {
+    stage.update(() => {
       const q = LIVE.gaussian(mean.value, 2 ** logWidth.value);
       const [bound, gap] = [boundOf(q), gapOf(q)];
       if (gap < least.gap) least = { mean: q.mean, width: q.width, gap };
@@ -112,14 +118,19 @@
       chart.clear();
       chart.line(view, view.map(prior.density), "prior");
       chart.line(view, view.map(posterior), "posterior");
-      const entries = [["prior", "prior p(z)"], ["posterior", "posterior p(z|x)"], ["encoder", "q(z|x)"]];
+      /** @type {KeyEntry[]} */
+      const entries = [
+        ["prior", "prior p(z)"],
+        ["posterior", "posterior p(z|x)"],
+        ["encoder", "q(z|x)"],
+      ];
       if (answer) {
         const shape = LIVE.gaussian(answer.mean, answer.width);
         chart.line(view, view.map(shape.density), "encoder", [3, 3]);
         entries.push(["encoder", "best Gaussian", [3, 3]]);
       }
       chart.line(view, view.map(q.density), "encoder");
-      chart.points([q.mean], [peak], LIVE.INKS.encoder.color, 6, 1);
+      chart.points([q.mean], [peak], "encoder", 6, 1);
       chart.key(entries);
       drawBar(bar, bound, gap);
 
@@ -127,7 +138,9 @@
       sum.show(`${nats[0]} + ${nats[1]} = ${nats[2]}`);
       smallest.show(`${LIVE.number(least.gap, 4)} nats`);
       optimum.show(answer ? `${LIVE.number(answer.gap, 4)} nats` : "not shown");
-      place.show(answer ? `${LIVE.number(answer.mean, 3)}, ${LIVE.number(answer.width, 3)}` : "not shown");
+      place.show(
+        answer ? `${LIVE.number(answer.mean, 3)}, ${LIVE.number(answer.width, 3)}` : "not shown",
+      );
       reveal.element.textContent = answer ? "Hide the best Gaussian" : "Show the best Gaussian";
       chart.canvas.describe(
         `Densities over z: the prior, the posterior and q with ${where}. Left and right arrow keys ` +

@@ -1,0 +1,177 @@
+"""What the live figures slide-q and gaussian-kl compute: against the package, torch and scipy."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from export_gaussians import gaussian
+from scipy import integrate, optimize, stats
+from scripts import apart, computed
+from torch.distributions import kl_divergence
+
+from vae_tutorial.decomposition import decompose, gaussian_decoder
+from vae_tutorial.quadrature import gauss_legendre, trapezoid
+
+RULES = trapezoid(-12, 12, 1201), gauss_legendre(-12, 12, 1000)
+
+
+def model():
+    """That of chapter 4's cover, seen from its data point."""
+    x = torch.tensor([0.6, 1.2], dtype=torch.float64)
+    return gaussian_decoder(lambda z: torch.stack([z, z**2], -1), x, 0.25)
+
+
+def settings(seed, count, *ranges):
+    """Random rows (count, len(ranges)), each column in its range."""
+    low, high = np.array(ranges).T
+    return np.random.default_rng(seed).uniform(low, high, (count, len(ranges)))
+
+
+def both(page, function, rows):
+    """What a function of q and p returns, for rows of mean, width, mean, width."""
+    script = f"""rows => rows.map(([a, b, c, d]) =>
+        VAE_LIVE.gaussianKL.{function}(VAE_LIVE.gaussian(a, b), VAE_LIVE.gaussian(c, d)))"""
+    return page.evaluate(script, rows.tolist())
+
+
+def test_bound_and_gap_agree_with_the_package_at_random_q():
+    page = computed("slide-q")
+    rows = settings(1, 300, (-2, 2.5), (-3.5, 0.25))
+    rows[:, 1] = 2 ** rows[:, 1]
+    script = """rows => rows.map(function ([mean, width]) {
+        const q = VAE_LIVE.gaussian(mean, width);
+        return [VAE_LIVE.slideQ.boundOf(q), VAE_LIVE.slideQ.gapOf(q), VAE_LIVE.slideQ.evidence];
+    })"""
+    seen = np.array(page.evaluate(script, rows.tolist()))  # (300, 3)
+    terms = [decompose(model(), gaussian(*row).log_prob, *RULES) for row in rows]
+    expected = [[each.elbo, each.kl_to_posterior, each.log_evidence] for each in terms]
+    apart("bound, gap and log p(x), 300 q", seen, expected, 1e-9)
+    apart("bound + gap and log p(x)", seen[:, 0] + seen[:, 1], seen[:, 2], 1e-9)
+
+
+def test_the_best_gaussian_is_that_of_another_search():
+    def gap(place):
+        q = stats.norm(place[0], np.exp(place[1]))
+        z = RULES[0].nodes
+        terms = model().log_likelihood(z) + model().log_prior(z)  # (1201,)
+        return RULES[0].weights.numpy() @ (q.pdf(z) * (q.logpdf(z) - terms.numpy()))
+
+    # from the start of chapter 4, whose page prints 0.848, 0.264 and 0.0853
+    search = optimize.minimize(gap, (0.8, np.log(0.4)), method="Nelder-Mead", tol=1e-12)
+    best = computed("slide-q").evaluate("VAE_LIVE.slideQ.best()")
+    terms = decompose(model(), gaussian(best["mean"], best["width"]).log_prob, *RULES)
+    apart("gap of the best Gaussian", best["gap"], terms.kl_to_posterior, 1e-12)
+    apart("its place", [best["mean"], best["width"]], [search.x[0], np.exp(search.x[1])], 1e-6)
+    assert [f"{best[name]:.4f}" for name in ("mean", "width", "gap")] == [
+        "0.8482",
+        "0.2641",
+        "0.0853",
+    ]
+
+
+def test_the_closed_form_agrees_with_torch_and_with_an_integral():
+    rows = settings(2, 300, (-3, 3), (0.3, 3), (-3, 3), (0.3, 3))
+    page = computed("gaussian-kl")
+    pairs = [(gaussian(*row[:2]), gaussian(*row[2:])) for row in rows]
+    expected = [kl_divergence(q, p).item() for q, p in pairs]
+    apart("closed form, 300 pairs", both(page, "closedForm", rows), expected, 1e-9)
+    sides = both(page, "areas", rows)
+    sums = [each["above"] + each["below"] for each in sides]
+    apart("signed area and closed form", sums, expected, 1e-9)
+
+
+def test_the_two_areas_agree_with_scipy():
+    rows = settings(3, 200, (-3, 3), (0.3, 3), (-3, 3), (0.3, 3))
+    expected = []
+    for a, b, c, d in rows:
+        q, p = stats.norm(a, b), stats.norm(c, d)
+
+        def integrand(z, q=q, p=p):
+            return q.pdf(z) * (q.logpdf(z) - p.logpdf(z))
+
+        # zeros of log q − log p: a polynomial of degree two through three of its values
+        z = a + b * np.array([-1.0, 0.0, 1.0])
+        zeros = np.roots(np.polyfit(z, q.logpdf(z) - p.logpdf(z), 2))
+        inside = np.sort([x.real for x in zeros if abs(x.imag) < 1e-9 and abs(x.real - a) < 9 * b])
+        edges = [a - 9 * b, *inside, a + 9 * b]
+        parts = [
+            integrate.quad(integrand, *pair, epsabs=1e-13, limit=200)[0] for pair in pairwise(edges)
+        ]
+        expected.append([sum(x for x in parts if x > 0), sum(x for x in parts if x < 0)])
+    seen = [[e["above"], e["below"]] for e in both(computed("gaussian-kl"), "areas", rows)]
+    apart("areas above and below zero, 200 pairs", seen, expected, 1e-9)
+
+
+def test_equal_gaussians_and_equal_widths_have_finite_areas():
+    rows = np.array([[1, 0.5, 1, 0.5], [1, 0.5, -1, 0.5], [0, 0.5, 0, 2]])
+    page = computed("gaussian-kl")
+    expected = [0, 8, math.log(4) + 1 / 32 - 1 / 2]
+    apart("special pairs", both(page, "closedForm", rows), expected, 1e-12)
+    sides = both(page, "areas", rows)
+    apart("their areas", [s["above"] + s["below"] for s in sides], expected, 1e-9)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_equal_widths_cross_once(side):
+    rows = np.array([[side, 0.5, -side, 0.5]])  # log q − log p = 8z · side
+    (seen,) = both(computed("gaussian-kl"), "areas", rows)
+    below = 8 * (stats.norm.cdf(-2) - 0.5 * stats.norm.pdf(2))  # −8 E[−z; z < 0], z ~ N(1, ½²)
+    apart("one crossing", [seen["above"], seen["below"]], [8 - below, below], 1e-9)
+
+
+@pytest.mark.parametrize("count", [3, 7, 2001])
+def test_simpsons_rule_is_that_of_scipy(count):
+    script = f"VAE_LIVE.integrate(VAE_LIVE.simpson(-1, 2, {count}), (z) => Math.exp(-z * z))"
+    nodes = np.linspace(-1, 2, count)
+    expected = integrate.simpson(np.exp(-(nodes**2)), x=nodes)
+    apart(f"Simpson, {count} nodes", computed("slide-q").evaluate(script), expected, 1e-14)
+
+
+def test_simpsons_rule_is_exact_for_cubics():
+    script = "VAE_LIVE.integrate(VAE_LIVE.simpson(-1, 2, 3), (z) => z ** 3 - 2 * z ** 2 + 5)"
+    apart(
+        "a cubic", computed("slide-q").evaluate(script), (16 - 1) / 4 - 2 * (8 + 1) / 3 + 15, 1e-14
+    )
+
+
+def test_densities_are_those_of_scipy():
+    rows = settings(6, 100, (-3, 3), (0.1, 3), (-5, 5))
+    script = """rows => rows.map(([mean, width, z]) => {
+        const { logDensity, density } = VAE_LIVE.gaussian(mean, width);
+        return [logDensity(z), density(z)]; })"""
+    law = stats.norm(rows[:, 0], rows[:, 1])
+    expected = np.stack([law.logpdf(rows[:, 2]), law.pdf(rows[:, 2])], axis=-1)
+    apart("densities", computed("slide-q").evaluate(script, rows.tolist()), expected, 1e-10)
+
+
+def test_the_running_average_and_its_error_are_those_of_numpy():
+    script = """rows => rows.map(function ([a, b, c, d]) {
+        const [q, p] = [VAE_LIVE.gaussian(a, b), VAE_LIVE.gaussian(c, d)];
+        const noise = VAE_LIVE.generator(7).normals(1000);
+        const marks = VAE_LIVE.gaussianKL.running(q, p, noise, [10, 37, 1000]);
+        return [[...noise], marks.map(({mean, error}) => [mean, error])];
+    })"""
+    rows = settings(4, 200, (-3, 3), (0.3, 3), (-3, 3), (0.3, 3))
+    seen, expected = [], []
+    for (a, b, c, d), (noise, marks) in zip(
+        rows, computed("gaussian-kl").evaluate(script, rows.tolist()), strict=True
+    ):
+        z = a + b * np.array(noise)
+        ratios = stats.norm(a, b).logpdf(z) - stats.norm(c, d).logpdf(z)
+        parts = [ratios[:count] for count in (10, 37, 1000)]
+        seen.append(marks)
+        expected.append([[part.mean(), stats.sem(part)] for part in parts])
+    apart("running averages and errors, 200 pairs", seen, expected, 1e-9)
+
+
+def test_the_spread_of_the_draws_is_that_of_a_hermite_sum():
+    rows = settings(5, 200, (-3, 3), (0.3, 3), (-3, 3), (0.3, 3))
+    node, weight = np.polynomial.hermite_e.hermegauss(6)  # exact for squares of squares
+    expected = []
+    for a, b, c, d in rows:
+        ratio = stats.norm(a, b).logpdf(a + b * node) - stats.norm(c, d).logpdf(a + b * node)
+        mean, square = (weight @ ratio**k / weight.sum() for k in (1, 2))
+        expected.append(math.sqrt(square - mean**2))
+    apart("spread, 200 pairs", both(computed("gaussian-kl"), "spread", rows), expected, 1e-7)

@@ -1,0 +1,163 @@
+"""What the pages say of trained models, held to five seeds: weights, batches and noise differ.
+
+Minutes of training, so `make test-slow` runs them. The bounds leave room for another processor.
+"""
+
+import math
+
+import pytest
+import torch
+
+from vae_tutorial import models
+from vae_tutorial.data import load_digits, minibatches
+from vae_tutorial.gaussians import kl_to_standard_normal
+from vae_tutorial.likelihoods import GaussianPixels, SharedVariance
+from vae_tutorial.noise import generator, standard_normal
+from vae_tutorial.training import average_bound, distortion, fit, negative_elbo
+
+SEEDS = range(5)
+DIGITS = load_digits()
+SETTINGS = {"batch_size": 300, "learning_rate": 0.01}
+
+
+def trained(seed, epochs, latent=2, encoder=models.DiagonalEncoder, objective=negative_elbo):
+    """The model of chapter 8, or a variant, from weights, batches and noise of one seed."""
+    weights = generator(seed)
+    maps = encoder(64, 128, latent, weights), models.network([latent, 128, 64], weights)
+    start = models.VAE(*maps, GaussianPixels(SharedVariance(0.1)))
+    choice = SETTINGS | {"epochs": epochs, "objective": objective}
+    return fit(start, DIGITS.train, generator=generator(10 + seed), **choice).model
+
+
+def over_seeds(*arguments, **choices):
+    return [trained(seed, *arguments, **choices) for seed in SEEDS]
+
+
+def averages(fitted, term, images):
+    """One term of the bound, an average over images and 20 draws, for each model: (seeds,)."""
+    bounds = (average_bound(model, images, 20, generator(2)) for model in fitted)
+    return torch.stack([getattr(bound, term).mean() for bound in bounds])
+
+
+def falls(fitted):
+    """How far the test bound lies below the training bound: (seeds,), nats."""
+    return averages(fitted, "elbo", DIGITS.train) - averages(fitted, "elbo", DIGITS.test)
+
+
+@torch.no_grad()
+def in_holes(model):
+    """The share of the prior's mass where the codes' density is below a tenth of the prior's."""
+    z = standard_normal((4000, 2), generator(14), DIGITS.train)
+    log_q = models.log_aggregate(model.encoder(DIGITS.train), z)
+    return float((log_q < models.log_prior(z) - math.log(10)).double().mean())
+
+
+@pytest.fixture(scope="module")
+def vaes():
+    return over_seeds(100)
+
+
+@pytest.fixture(scope="module")
+def longer_vaes():
+    return over_seeds(600)
+
+
+@pytest.fixture(scope="module")
+def autoencoders():
+    return over_seeds(100, objective=distortion)
+
+
+@pytest.mark.slow
+def test_a_seed_moves_the_test_bound_by_a_nat_and_more(vaes):
+    bounds = averages(vaes, "elbo", DIGITS.test)
+    assert bounds.max() - bounds.min() > 1
+
+
+@pytest.mark.slow
+def test_a_full_covariance_is_ahead_from_some_seeds_and_behind_from_others(vaes):
+    full = over_seeds(100, encoder=models.FullEncoder)
+    for images in (DIGITS.train, DIGITS.test):
+        ahead = averages(full, "elbo", images) - averages(vaes, "elbo", images)
+        assert ahead.min() < 0 < ahead.max()
+
+
+@pytest.mark.slow
+def test_eight_latents_fall_further_from_training_to_test_than_two(vaes, longer_vaes):
+    two, eight = falls(vaes), falls(over_seeds(100, latent=8))
+    assert two.max() - two.min() > 1
+    assert eight.min() > two.max()
+    assert falls(longer_vaes).min() > 5  # and two latents fall as far, given time
+
+
+@pytest.mark.slow
+def test_what_the_rate_buys_depends_on_when_training_stops(vaes, autoencoders, longer_vaes):
+    """Without the KL, training digits are copied better only after many epochs, others never."""
+    longer_autoencoders = over_seeds(600, objective=distortion)
+    pairs = {100: (vaes, autoencoders), 600: (longer_vaes, longer_autoencoders)}
+    bought = {}
+    for epochs, (with_kl, without) in pairs.items():
+        test = [averages(fitted, "log_likelihood", DIGITS.test) for fitted in (without, with_kl)]
+        assert (test[0] < test[1]).all()
+        train = [averages(fitted, "log_likelihood", DIGITS.train) for fitted in (without, with_kl)]
+        bought[epochs] = train[0] - train[1]
+    assert bought[100].max() < 1
+    assert bought[600].min() > 1
+
+
+@pytest.mark.slow
+def test_holes_differ_between_seeds_and_grow_with_training(vaes, longer_vaes):
+    early, late = ([in_holes(model) for model in fitted] for fitted in (vaes, longer_vaes))
+    assert min(early) > 0.02
+    assert max(early) > 1.5 * min(early)
+    assert min(late) > max(early)
+
+
+@pytest.mark.slow
+def test_a_class_pays_more_the_farther_out_it_lies(vaes):
+    for model in vaes:
+        kl = average_bound(model, DIGITS.test, 20, generator(2)).kl
+        distance = model.encoder(DIGITS.test).mean.detach().norm(dim=-1)
+        classes = [DIGITS.test_labels == digit for digit in range(10)]
+        pairs = torch.tensor([[part[rows].mean() for rows in classes] for part in (kl, distance)])
+        assert pairs.corrcoef()[0, 1] > 0.8
+
+
+# Chapter 6: one hidden layer of tanh each way, with the noise of a pixel held
+
+
+def tanh_rate(seed, variance, epochs):
+    """KL of the curved VAE of chapter 6 on the training digits, nats per image."""
+    images, draws, layers = DIGITS.train.double(), generator(seed), []
+    centre = images.mean(0)
+    for size in ((64, 64), (64, 32), (16, 64), (64, 64)):
+        layers.append(standard_normal(size, draws) / size[0] ** 0.5)
+        layers.append(torch.zeros(size[1]).double())
+    adam = torch.optim.Adam([layer.requires_grad_() for layer in layers])
+
+    def through(x, weight, bias, out_weight, out_bias):
+        return (x @ weight + bias).tanh() @ out_weight + out_bias
+
+    def kl_of(x):
+        mean, log_variance = through(x - centre, *layers[:4]).chunk(2, -1)
+        return mean, log_variance, kl_to_standard_normal(mean, log_variance).mean()
+
+    for epoch in range(epochs):
+        adam.param_groups[0]["lr"] = 0.02 * (1 - epoch / epochs)
+        for x in minibatches(images, 150, draws):
+            mean, log_variance, kl = kl_of(x)
+            z = mean + (0.5 * log_variance).exp() * standard_normal((150, 16), draws)
+            error = (x - centre - through(z, *layers[4:])).square().sum(-1).mean()
+            adam.zero_grad()
+            (kl + error / (2 * variance)).backward()
+            adam.step()
+    return float(kl_of(images)[2].detach())
+
+
+@pytest.mark.slow
+def test_a_curved_rate_lies_above_the_law_and_falls_below_it():
+    images = DIGITS.train.double()
+    eigenvalues = torch.linalg.eigvalsh((images.T).cov(correction=0)).flip(0)[:16]
+    law = float((eigenvalues / 0.02).clamp(min=1).log().sum() / 2)  # ½ Σ log(λ / σ²)
+    for seed in SEEDS:
+        assert tanh_rate(seed, 0.02, 60) > law
+        assert tanh_rate(seed, 0.02, 200) < law

@@ -1,0 +1,17 @@
+/* What the live figures' scripts find on a page: types for `make lint`, no page loads them. */
+interface Live {
+  INKS: Record<Ink, { color: string; dash: number[]; width: number }>;
+  figure(name: string, build: (stage: Stage) => void): void;
+  chart(canvas: Canvas, axes: { x: Axis; y: Axis }): Chart;
+  number(value: number, decimals: number): string;
+  linspace(low: number, high: number, count: number): number[];
+  float32(text: string): Float32Array;
+  peak(slider: Movable, fromWidth: (width: number) => number): Movable;
+  [other: string]: any;
+}
+
+interface Window {
+  VAE_LIVE: Live;
+  VAE_WEIGHTS: any;
+  VAE_SPECTRUM: any;
+}
