@@ -19,6 +19,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+COLOURED = "coloured here"  # a raw source unlike the text: Sphinx must not colour it again
 PLAIN = {"", "n", "p", "w"}  # token classes that look like the text around them
 BOOK = re.compile(r"\bBook:\s+((?:[\w-]+,\s+)*[\w-]+)")
 PIECES = re.compile(rf"(`[^`]+`)|({BOOK.pattern})")
@@ -89,7 +90,7 @@ def root_of(env) -> Path:
 
 def coloured(excerpt: sources.Excerpt, lexer=PythonLexer) -> Tag:
     """Code as a literal block: tokens with the classes that the theme colours, names as links."""
-    block = nodes.literal_block("", "")
+    block = nodes.literal_block(COLOURED, "")
     waiting = list(excerpt.mentions)
     for start, kind, text in lexer(ensurenl=False).get_tokens_unprocessed(excerpt.text):
         position, pieces = start, []
@@ -148,19 +149,32 @@ def title(name: str) -> NameLink:
     return name_link(name, nodes.literal("", name))
 
 
+def said_below(rest: str, methods: dict[str, str], room: str, root: Path) -> list[nodes.Node]:
+    """What the fold of a listing holds: the rest of the docstring, and those of the methods."""
+    found = paragraphs(rest, room, root)
+    for name, said in methods.items():
+        first, *others = paragraphs(said, room, root)
+        shown = nodes.literal("", name.removeprefix(f"{room}."))
+        first[:0] = [name_link(name, shown), nodes.Text(" ")]
+        found += [first, *others]
+    return found
+
+
 def listing(name: str, root: Path) -> Tag:
     """The source of a thing, below its name and what its docstring says first."""
     package = sources.read(root)
     room, thing = sources.parted(name, package)
     definition = package[room].definitions.get(thing)
-    said = sources.ast.get_docstring(definition) or "" if definition else ""
-    first, rest = sources.first_sentence(said)
-    heading = nodes.paragraph("", "", title(name), classes=["listing-title"])
-    if first:
-        heading += [nodes.Text(" "), *words(first, room, root)]
+    methods = sources.docstrings(definition, name) if definition else {}
+    first, rest = sources.first_sentence(methods.pop(name, ""))
+    if BOOK.fullmatch(rest.rstrip(".")):  # too little for a fold
+        first, rest = f"{first} {rest}", ""
+    heading = nodes.paragraph("", "", title(name), nodes.Text(" "), *words(first, room, root))
+    heading["classes"] = ["listing-title"]
     shown = [heading, coloured(sources.code(root, room, thing))]
-    if rest:
-        shown.insert(1, fold("Shapes, errors, sources", *paragraphs(rest, room, root)))
+    below = said_below(rest, methods, room, root)
+    if below:
+        shown.insert(1, fold("Shapes, errors, sources" if rest else "What the methods do", *below))
     return tag("div", *shown, classes="listing")
 
 

@@ -208,12 +208,20 @@ def docstring_lines(node: Definition, module: Module) -> set[int]:
     return set(range(first, below + 1))
 
 
+def docstrings(node: Definition, name: str) -> dict[str, str]:
+    """What a definition says, and what the public methods of a class say: name → docstring."""
+    inside = equations.public(node, name) if isinstance(node, ast.ClassDef) else ()
+    found = {thing: ast.get_docstring(part) for thing, part in [(name, node), *inside]}
+    return {thing: said for thing, said in found.items() if said}
+
+
 def code(root: Path, room: str, thing: str) -> Excerpt:
-    """A definition without its docstring, or the assignment of a constant."""
+    """A definition without its docstring and those of its methods, or a constant's assignment."""
     module = read(root)[room]
     node = module.definitions.get(thing) or module.constants[thing]
     first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-    left_out = docstring_lines(node, module) if isinstance(node, Definition) else set()
+    inside = [part for part in ast.walk(node) if isinstance(part, Definition)]
+    left_out = {number for part in inside for number in docstring_lines(part, module)}
     numbers = [n for n in range(first, node.end_lineno + 1) if n not in left_out]
     return excerpt(root, room, numbers, node.col_offset)
 
