@@ -215,7 +215,7 @@ def ten_digits_by_numpy(z):
         weight, bias = (stored[f"decoder.{layer}.{part}"] for part in ("weight", "bias"))
         hidden = np.tanh(hidden @ weight.T + bias)
     mean = hidden @ stored["decoder.4.weight"].T + stored["decoder.4.bias"]  # (n, 64)
-    log_variance = float(stored["pixels.variance.log_variance"])
+    log_variance = float(stored["likelihood.variance.log_variance"])
     squares = np.square(mean).sum(1)[:, None] - 2 * mean @ x.T + np.square(x).sum(1)  # (n, 10)
     likelihood = -0.5 * (
         squares * math.exp(-log_variance) + 64 * (math.log(2 * math.pi) + log_variance)
