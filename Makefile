@@ -1,4 +1,4 @@
-# `make book` and `make test` start from nothing but Python 3.11 or newer and make; `make help` lists the rest.
+# `make book` and `make test` start from nothing but Python 3.11.5 or newer and make; `make help` lists the rest.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -6,16 +6,18 @@ HTML := _build/html/index.html
 SCRIPT_TOOLS := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights map style lint lint-python lint-scripts other-processor benchmark constraints clean
+.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights map style lint lint-python lint-scripts other-processor benchmark constraints hashes clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
-$(INSTALLED): requirements.txt constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %d.%d: call make PYTHON=python3.11, say" % v[:2])'
+# Every file is known by its hash but torch's and its CUDA libraries', whose builds depend on the index.
+$(INSTALLED): requirements.txt constraints.txt hashes.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11, 5) or sys.exit("Python 3.11.5 or newer is needed, this is %d.%d.%d: call make PYTHON=python3.12, say" % v[:3])'
 	@echo "Installing into .venv: a few minutes, once."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --requirement requirements.txt --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --require-hashes --requirement hashes.txt
+	$(BIN)/python -m pip install --no-build-isolation --requirement requirements.txt --constraint constraints.txt --editable .
 	@touch $@
 
 book: $(INSTALLED)  ## build the HTML, warnings as errors
@@ -86,12 +88,19 @@ benchmark: $(INSTALLED) .venv-benchmark/.installed  ## time the standard jobs ag
 	$(BIN)/python benchmarks/run.py training
 	$(BIN)/python benchmarks/run.py evaluation
 
-constraints:  ## resolve requirements.txt afresh and pin the result in constraints.txt
+constraints:  ## resolve requirements.txt afresh, pin the result in constraints.txt, and hash it
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt --editable .
 	echo '# What requirements.txt brought along, made by `make constraints`; the same set on every machine.' > constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(torch|triton|nvidia-.*|cuda-.*)(==| @)' >> constraints.txt
-	@touch constraints.txt $(INSTALLED)
+	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable | grep -viE '^(torch|triton|nvidia-.*|cuda-.*)(==| @)' >> constraints.txt
+	$(MAKE) hashes
+	@touch constraints.txt hashes.txt $(INSTALLED)
+
+hashes:  ## write down the hashes of every file of the versions in constraints.txt, for all platforms
+	$(PYTHON) -m venv .venv-hashes
+	.venv-hashes/bin/python -m pip install --quiet uv==0.13.9
+	.venv-hashes/bin/uv pip compile constraints.txt --universal --python-version 3.11.5 --generate-hashes --no-annotate \
+	    --no-emit-index-url --custom-compile-command 'make hashes' --quiet --output-file hashes.txt
 
 clean:  ## remove what was built; the environment stays
 	rm -rf _build

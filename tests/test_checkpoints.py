@@ -249,20 +249,6 @@ def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypat
     assert order == [("sync", 7, False), ("move", True), ("sync", "folder", True)]
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.EACCES])
-def test_a_folder_that_cannot_be_flushed_is_no_failure(tmp_path, monkeypatch, number):
-    sync = os.fsync
-
-    def refuse_folders(file):
-        if stat.S_ISDIR(os.fstat(file).st_mode):
-            raise OSError(number, "not for folders")
-        sync(file)
-
-    monkeypatch.setattr(os, "fsync", refuse_folders)
-    checkpoints.write_whole(tmp_path / "file", b"content")
-    assert (tmp_path / "file").read_bytes() == b"content"
-
-
 def test_a_content_keeps_its_second_name_when_the_first_is_written_anew(tmp_path):
     path, second = tmp_path / "a", tmp_path / "b"
     for content in (b"one", b"two"):

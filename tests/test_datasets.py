@@ -1,17 +1,21 @@
 """Images from each kind of source against the arrays that were stored; and every refusal."""
 
+import doctest
 import gzip
 import hashlib
 import re
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from vae_tutorial import datasets
 from vae_tutorial.data import load_digits
 from vae_tutorial.datasets import Images, cache_folder, download, load
-from vae_tutorial.datasets.mirrors import FILES, SOURCES
+from vae_tutorial.datasets.mirrors import FILE_NAMES, SOURCES
 
 BYTES = np.random.default_rng(0).integers(0, 256, (20, 3, 4), dtype=np.uint8)
 BYTES[0, 0, :2] = 0, 255
@@ -45,9 +49,16 @@ def published(monkeypatch, tmp_path):
     monkeypatch.setitem(SOURCES, "mnist", SOURCES["mnist"]._replace(hashes=hashes))
     monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path))
     (tmp_path / "mnist").mkdir()
-    for file, content in zip(FILES, contents, strict=True):
+    for file, content in zip(FILE_NAMES, contents, strict=True):
         (tmp_path / "mnist" / f"{file}.gz").write_bytes(gzip.compress(content))
     return arrays
+
+
+@pytest.mark.parametrize("room", [datasets, datasets.idx])
+def test_the_examples_of_the_docstrings(room):
+    failed, tried = doctest.testmod(room)
+    assert tried > 0
+    assert failed == 0
 
 
 def test_the_digits_are_those_of_the_data_room():
@@ -201,7 +212,7 @@ def test_a_file_that_is_not_idx(tmp_path):
 def test_pickled_objects_are_never_loaded(tmp_path):
     path = tmp_path / "own.npy"
     np.save(path, np.array([{"a": 1}, None]), allow_pickle=True)
-    with pytest.raises(ValueError, match=r"own\.npy is not a readable \.npy array: Object arrays"):
+    with pytest.raises(ValueError, match=r"own\.npy holds object, needed uint8 or floating point"):
         load(path)
 
 
@@ -216,8 +227,94 @@ def test_a_broken_npy_file(tmp_path, content):
 def test_a_truncated_npy_file(tmp_path):
     path = npy(tmp_path, BYTES)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=r"own\.npy is not a readable \.npy array: "):
+    said = (
+        "is truncated: its header is followed by 239 bytes, too few for uint8 of shape (20, 3, 4)"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{path} {said}')}$"):
         load(path)
+
+
+def with_header(path, text, version=1):
+    """A .npy file with this header, and a byte of data."""
+    header = text.encode("latin1") + b"\n"
+    length = struct.pack("<H" if version == 1 else "<I", len(header))
+    path.write_bytes(b"\x93NUMPY" + bytes([version, 0]) + length + header + b"\x00")
+    return path
+
+
+CLAIM = "{{'descr': '|u1', 'fortran_order': False, 'shape': {}}}"
+
+
+@pytest.mark.parametrize(
+    "shape", [(40_000, 1000, 1000), (3 * 10**6, 10**6, 1000), (2**40, 2**40, 4), (10**400, 2)]
+)
+def test_a_header_is_not_believed_beyond_the_end_of_the_file(tmp_path, shape):
+    path = with_header(tmp_path / "own.npy", CLAIM.format(shape))
+    said = f"is truncated: its header is followed by 1 bytes, too few for uint8 of shape {shape}"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{path} {said}')}$"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 900,
+        "(" * 9000,
+        "[" * 150 + "]" * 150,
+        "-" * 9000 + "1",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (4, 4)",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': (4, 4",
+        "{'descr': '|u1', 'fortran_order': False, 'shape': '''",
+        " 1\n  2\n 3",
+        "{[]: 1}",
+        "{'descr': ('|u1', -1), 'fortran_order': False, 'shape': (4, 4)}",
+        "{'descr': (), 'fortran_order': False, 'shape': (4, 4)}",
+        CLAIM.format("(True, 1)"),
+        CLAIM.format("(-1, 4, 4)"),
+        CLAIM.format("(-4, -4)"),
+        CLAIM.format(f"(0, {'1, ' * 70})"),
+        CLAIM.format(f"({'9' * 5000}, 2)"),
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_header_that_no_writer_wrote(tmp_path, text, version):
+    path = with_header(tmp_path / "own.npy", text, version)
+    with pytest.raises(
+        ValueError, match=r"^.*own\.npy is not a readable \.npy array: \S.*$"
+    ) as told:
+        load(path)
+    assert "\n" not in str(told.value)
+
+
+def test_a_version_that_holds_no_images(tmp_path):
+    path = with_header(tmp_path / "own.npy", CLAIM.format((1, 1)), 3)
+    with pytest.raises(ValueError, match=r"its format is version \(3, 0\), needed one of \[\(1, 0"):
+        load(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process cannot limit its memory")
+def test_a_file_too_large_for_the_memory_is_refused_in_one_line(tmp_path):
+    array = np.zeros((40_000, 28, 28), dtype=np.uint8)  # 31 MB, and 125 MB as float32
+    paths = [npy(tmp_path, array), tmp_path / "large.gz"]
+    paths[1].write_bytes(gzip.compress(idx(array), 1))
+    program = (
+        "import resource, sys, psutil\n"
+        "from vae_tutorial.datasets import load\n"
+        "held = psutil.Process().memory_info().vms\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (held + 10**8,) * 2)\n"
+        "for path in sys.argv[1:]:\n"
+        "    try:\n"
+        "        load(path)\n"
+        "    except ValueError as error:\n"
+        "        print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *paths], capture_output=True, text=True, check=True
+    )
+    said = done.stdout.splitlines()
+    assert len(said) == 2
+    for path, line in zip(paths, said, strict=True):
+        assert line.startswith(f"{path} is too large for the memory: Unable to allocate")
 
 
 @pytest.mark.parametrize("folder", [False, True])

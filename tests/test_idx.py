@@ -1,8 +1,10 @@
 """IDX files packed by hand with struct: read back, and refused when damaged."""
 
+import contextlib
 import gzip
 import re
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -63,9 +65,7 @@ def test_what_is_not_idx(content, seen):
     ("content", "what", "seen", "needed"),
     [
         (IMAGES[:-1], "is truncated", 39, 40),
-        (IMAGES + b"\x00", "has trailing bytes", 41, 40),
         (LABELS[:-5], "is truncated", 8, 13),
-        (IMAGES[:10], "is truncated", 10, 16),  # within the header: two lengths read as 2 and 0
         (struct.pack(">BBBBII", 0, 0, 8, 2, 2**32 - 1, 2**32 - 1), "is truncated", 12, None),
     ],
 )
@@ -75,13 +75,91 @@ def test_the_length_is_exact(content, what, seen, needed):
         parse_idx(content, "it")
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_bytes_after_the_last_are_refused(pack):
+    said = "^it has trailing bytes: needed 40, and there are more$"
+    with pytest.raises(ValueError, match=said):
+        parse_idx(pack(IMAGES + b"\x00"), "it")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_that_ends_within_its_header(pack):
+    said = "^it is truncated: it ends within the lengths of its 3 axes$"
+    with pytest.raises(ValueError, match=said):
+        parse_idx(pack(IMAGES[:10]), "it")
+
+
+def test_packed_bytes_that_end_too_early_are_counted():
+    with pytest.raises(ValueError, match=r"^it is truncated: it has 39 bytes, needed 40$"):
+        parse_idx(gzip.compress(IMAGES[:-1]), "it")
+
+
+@pytest.mark.parametrize("length", [10**6, 10**9])  # 4 MB and 4 GB
+def test_a_header_is_not_believed_beyond_what_the_file_can_hold(length):
+    claim = struct.pack(">BBBBII", 0, 0, 8, 2, length, 4)
+    packed = gzip.compress(claim)
+    needed = f"needed {12 + 4 * length:,}$"
+    with no_memory_for(10**6):
+        with pytest.raises(ValueError, match=f"^it is truncated: it has 12 bytes, {needed}"):
+            parse_idx(claim, "it")
+        said = f"^it is truncated: it has {len(packed)} bytes, packed, {needed}"
+        with pytest.raises(ValueError, match=said):
+            parse_idx(packed, "it")
+
+
+def test_no_file_is_denser_than_the_densest_gzip():
+    zeros = struct.pack(">BBBBI", 0, 0, 8, 1, 10**7) + bytes(10**7)
+    assert parse_idx(gzip.compress(zeros, 9), "it").shape == (10**7,)
+
+
+def test_more_is_not_unpacked_than_the_header_names():
+    bomb = gzip.compress(IMAGES + bytes(10**7))
+    with no_memory_for(10**6), pytest.raises(ValueError, match="has trailing bytes"):
+        parse_idx(bomb, "it")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_memory_is_asked_for_once(tmp_path, pack):
+    content = struct.pack(">BBBBI", 0, 0, 8, 1, 10**7) + bytes(10**7)
+    (tmp_path / "file").write_bytes(pack(content))
+    with no_memory_for(1.3 * 10**7):  # the array, and a chunk
+        assert read_idx(tmp_path / "file").shape == (10**7,)
+
+
+@contextlib.contextmanager
+def no_memory_for(most):
+    """Fail where the memory that is held at once grows by more than so many bytes."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("lengths", [[0] * 255, [2**32 - 1] * 3 + [0], [1] * 100])
+def test_a_shape_that_no_array_has(lengths):
+    content = struct.pack(f">BBBB{len(lengths)}I", 0, 0, 8, len(lengths), *lengths) + b"\x00"
+    content = content if 0 not in lengths else content[:-1]
+    with pytest.raises(ValueError, match=r"^it has a shape that no array has: "):
+        parse_idx(content, "it")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_unpacking_stops_at_the_longest_that_is_allowed(pack):
+    assert unpack(pack(IMAGES), len(IMAGES), "it") == IMAGES
+    said = f"^it is longer than {len(IMAGES) - 1} bytes$"
+    with pytest.raises(ValueError, match=said):
+        unpack(pack(IMAGES), len(IMAGES) - 1, "it")
+
+
 def test_damaged_gzip_is_refused():
     packed = gzip.compress(IMAGES, mtime=0)
     wrong_block = packed[:10] + b"\xff" + packed[11:]
     wrong_sum = packed[:-8] + bytes(4) + packed[-4:]
     for damaged in (packed[:-1], packed[:12], wrong_block, wrong_sum, packed + b"more"):
         with pytest.raises(ValueError, match=r"^it is damaged gzip: "):
-            unpack(damaged, "it")
+            unpack(damaged, 100, "it")
 
 
 def test_an_error_names_the_file(tmp_path):

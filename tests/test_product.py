@@ -1,10 +1,10 @@
 """What the book hands out beside its pages: addresses, descriptions, a card, a PDF and an EPUB."""
 
-import ast
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import address
@@ -21,6 +21,8 @@ ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text("utf-8"))
 DESCRIPTIONS = yaml.safe_load((ROOT / "book" / "descriptions.yml").read_text("utf-8"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+VERSION = PROJECT["version"]
 GIVEN = "https://github.com/someone/something"  # stands for an address that is filled in
 SITE = "https://someone.github.io/something/"
 
@@ -68,36 +70,83 @@ def test_the_first_code_cell_installs_the_package_from_that_address(path):
     assert not any("remove-cell" in cell.metadata.get("tags", []) for cell in others)
 
 
-def run_install_cell(folder: Path, repository: str, finds: bool) -> list[str]:
-    """Run the cell in a new process and folder; what it would have handed to the shell."""
-    source = INSTALL.format(address=repository)
-    assert ast.parse(source)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "https://github.com/a/b; touch harm",
+        "https://github.com/a/b$(touch harm)",
+        'https://github.com/a/b"\nimport harm #',
+        "--upload-pack=harm",
+        "https://github.com/a",
+    ],
+)
+def test_no_cell_is_written_with_an_address_that_the_build_refuses(tmp_path, wrong):
+    config = tmp_path / "_config.yml"
+    config.write_text(yaml.safe_dump({"repository": {"url": wrong}}), "utf-8")
+    with pytest.raises(ConfigError, match="not https://github"):
+        install_source(config)
+
+
+def test_a_given_address_and_the_version_of_the_package_are_written_into_the_cell(tmp_path):
+    config = tmp_path / "_config.yml"
+    config.write_text(yaml.safe_dump({"repository": {"url": GIVEN}}), "utf-8")
+    assert f'\nREPOSITORY = "{GIVEN}"  # ' in install_source(config)
+    assert f'\nVERSION = "v{VERSION}"  # ' in install_source(config)
+    assert f"version: {VERSION}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def run_install_cell(folder: Path, repository: str, finds: bool) -> tuple[list[list[str]], str]:
+    """Run the cell in a new process and folder; its commands, not run, and the folder at the end.
+
+    Each command is a list of words: no shell reads it.
+    """
+    source = INSTALL.format(address=repository, version=VERSION)
     program = (
-        "import importlib.util, subprocess\n"
+        "import importlib.util, json, subprocess\n"
         f"importlib.util.find_spec = lambda name: {finds} or None\n"
-        "subprocess.run = lambda command, shell, check: print(command)\n"
+        "commands = []\n"
+        "subprocess.run = lambda words, *, check: commands.append([*words])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", f"{program}{source}\nprint(os.getcwd())"],
+        [sys.executable, "-c", f"{program}{source}\nprint(json.dumps([commands, os.getcwd()]))"],
         cwd=folder,
         capture_output=True,
         text=True,
         check=True,
     )
-    return done.stdout.splitlines()
+    return json.loads(done.stdout)
 
 
 def test_the_cell_does_nothing_where_the_package_is_or_no_address_is(tmp_path):
     for repository, finds in ((GIVEN, True), ("", True), ("", False)):
-        assert run_install_cell(tmp_path, repository, finds) == [str(tmp_path)]
+        assert run_install_cell(tmp_path, repository, finds) == [[], str(tmp_path)]
 
 
 def test_the_cell_fetches_and_installs_where_the_package_is_missing(tmp_path):
     (tmp_path / "vae-tutorial" / "book" / "chapters").mkdir(parents=True)
-    command, folder = run_install_cell(tmp_path, GIVEN, False)
-    assert command.startswith(f"git clone --quiet --depth=1 {GIVEN} vae-tutorial && ")
-    assert command.endswith("-m pip install --quiet ./vae-tutorial")
+    (fetch, install), folder = run_install_cell(tmp_path, GIVEN, False)
+    assert fetch[0] == "git"
+    assert fetch[-3:] == [f"--branch=v{VERSION}", GIVEN, "vae-tutorial"]
+    assert install[1:] == ["-m", "pip", "install", "--quiet", "./vae-tutorial"]
     assert folder == str(tmp_path / "vae-tutorial" / "book" / "chapters")
+
+
+def test_the_cell_fetches_the_version_that_it_names_and_no_later_one(tmp_path):
+    def git(*words: str) -> None:
+        identity = ["-c", "user.name=A", "-c", "user.email=a@b.example", "-c", "tag.gpgsign=false"]
+        subprocess.run(["git", *identity, *words], cwd=tmp_path / "public", check=True)
+
+    (tmp_path / "public").mkdir()
+    git("init", "--quiet")
+    git("commit", "--quiet", "--allow-empty", "--no-gpg-sign", "-m", "released")
+    git("tag", f"v{VERSION}")
+    git("commit", "--quiet", "--allow-empty", "--no-gpg-sign", "-m", "later")
+    (fetch, _), _ = run_install_cell(tmp_path, (tmp_path / "public").as_uri(), False)
+    done = subprocess.run(fetch, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
+    log = ["git", "log", "--format=%s"]
+    seen = subprocess.run(log, cwd=tmp_path / "vae-tutorial", stdout=subprocess.PIPE, text=True)
+    assert seen.stdout.split() == ["released"]
 
 
 def test_every_page_has_a_description_of_its_own():
@@ -160,9 +209,42 @@ def test_the_workflow_runs_the_readme_s_two_commands_with_least_permissions():
         assert command in commands
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
-    actions = re.findall(r"uses: (\S+)", text)
+    actions = re.findall(r"uses: (.*)", text)
     assert actions
-    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in actions)
+    pinned = r"actions/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+"
+    assert [action for action in actions if not re.fullmatch(pinned, action)] == []
+    checkout = workflow["jobs"]["check"]["steps"][0]
+    assert checkout["uses"].startswith("actions/checkout@")
+    assert checkout["with"] == {"persist-credentials": False}
+
+
+def pins(name: str) -> dict[str, str]:
+    """Each package of a file of pins, its name in pip's one spelling, with its version."""
+    lines = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in lines}
+
+
+def test_every_pin_is_hashed_but_that_of_torch():
+    asked, constrained, hashed = map(pins, ("requirements.txt", "constraints.txt", "hashes.txt"))
+    assert constrained.keys() >= asked.keys() - {"torch"}
+    assert {name: constrained.get(name, asked[name]) for name in asked} == asked
+    assert {name: hashed.get(name) for name in constrained} == constrained, "run `make hashes`"
+    assert "torch" not in hashed
+    text = (ROOT / "hashes.txt").read_text("utf-8")
+    for entry in re.split(r"\n(?=\S)", text.rstrip())[2:]:
+        assert re.fullmatch(r"\S+==.*( \\\n    --hash=sha256:[0-9a-f]{64})+", entry), entry
+    assert "://" not in text
+
+
+def test_what_is_not_hashed_is_installed_after_what_is():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    readme = (ROOT / "README.md").read_text("utf-8")
+    first = "pip install --require-hashes "
+    second = "pip install --no-build-isolation "  # or setuptools would come unhashed
+    for text in (makefile, readme):
+        assert 0 < text.index(first) < text.index(second)
+    dependencies = [re.match(r"[\w-]+", line).group() for line in PROJECT["dependencies"]]
+    assert {*dependencies, "setuptools"} <= pins("requirements.txt").keys()
 
 
 def test_the_dev_container_builds_the_book_with_the_oldest_python_that_it_supports():

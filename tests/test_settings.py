@@ -172,7 +172,7 @@ def test_an_object_without_all_settings_is_none(content):
 )
 def test_parameters_are_counted_without_building_them(settings):
     model = build(settings, 30)
-    networks = sum(p.numel() for n, p in model.named_parameters() if not n.startswith("pixels"))
+    networks = sum(p.numel() for n, p in model.named_parameters() if not n.startswith("likelihood"))
     assert count_parameters(settings, 30) == networks
 
 

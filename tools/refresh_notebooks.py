@@ -6,7 +6,8 @@ Only what a reader sees is stored: no timings, no execution metadata, stable cel
 second run changes no file and a real change shows as a small diff.
 
 The first code cell, hidden on the page, installs the package where a hosted notebook lacks it. It
-is written here, with the address of the repository that `_config.yml` gives.
+is written here, with the address of the repository that `_config.yml` gives, and takes the tag of
+this version: a notebook that is opened later meets the package that it was written with.
 """
 
 import base64
@@ -14,10 +15,13 @@ import io
 import os
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", PYDEVD_DISABLE_FILE_VALIDATION="1")
+sys.path.append(str(Path(__file__).parents[1] / "book" / "_ext"))
 
+import address
 import nbformat
 import yaml
 from nbclient import NotebookClient
@@ -39,17 +43,27 @@ import subprocess
 import sys
 
 REPOSITORY = "{address}"  # where a hosted notebook finds the package
+VERSION = "v{version}"  # the tag that this page belongs to
 if REPOSITORY and importlib.util.find_spec("vae_tutorial") is None:
-    fetch = f"git clone --quiet --depth=1 {{REPOSITORY}} vae-tutorial"
-    install = f"{{sys.executable}} -m pip install --quiet ./vae-tutorial"
-    subprocess.run(f"{{fetch}} && {{install}}", shell=True, check=True)
+    fetch = ["git", "-c", "advice.detachedHead=false", "clone", "--quiet"]
+    fetch += ["--depth=1", f"--branch={{VERSION}}", REPOSITORY, "vae-tutorial"]
+    subprocess.run(fetch, check=True)
+    install = [sys.executable, "-m", "pip", "install", "--quiet"]
+    subprocess.run([*install, "./vae-tutorial"], check=True)
 if os.path.isdir("vae-tutorial/book/chapters"):  # where ../results is found
     os.chdir("vae-tutorial/book/chapters")"""
 
 
 def install_source(config: Path) -> str:
-    """The code of the cell that installs the package, with the address given in `config`."""
-    return INSTALL.format(address=yaml.safe_load(config.read_text("utf-8"))["repository"]["url"])
+    """The code of the cell that installs the package, with the address given in `config`.
+
+    Raises ConfigError on an address that the build refuses: here it would become code.
+    """
+    given = yaml.safe_load(config.read_text("utf-8"))["repository"]["url"]
+    if given:
+        address.site(given)
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    return INSTALL.format(address=given, version=version)
 
 
 def with_install_cell(notebook: nbformat.NotebookNode, name: str) -> None:

@@ -41,7 +41,7 @@ CHAPTERS = {  # the stem of the notebook → the chapter
     "19-scaling": Chapter(
         "scaling",
         "the same loop at full speed, on MNIST; runs that survive; published tables",
-        ("importance", "processes", "datasets", "engine"),
+        ("importance", "processes", "files", "datasets", "engine"),
     ),
 }
 
@@ -60,7 +60,7 @@ FLOORS = (  # from the top: a room imports only from the floors below its own
     ("data", "pictures"),
     ("plotting", "processes"),
     ("noise", "checks", "adam"),
-    ("require",),
+    ("require", "files"),
 )
 
 WINGS = {  # the floors inside a wing

@@ -1,8 +1,9 @@
 """Images to train on: the embedded digits, MNIST, Fashion-MNIST, or a file of your own."""
 
 import math
+import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -10,11 +11,21 @@ from torch import Tensor
 
 from vae_tutorial.data import load_digits
 from vae_tutorial.datasets.idx import read_idx
-from vae_tutorial.datasets.mirrors import FILES, SOURCES, cache_folder, download, kept
+from vae_tutorial.datasets.mirrors import (
+    FILE_NAMES,
+    SOURCES,
+    cache_folder,
+    download,
+    read_cached,
+)
 
 __all__ = ["Images", "cache_folder", "download", "load"]
 
 WHITE = 255  # the largest value of a byte
+HEADERS = {  # version of the format → its reader; 3.0 is for names of fields, not for images
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 class Images(NamedTuple):
@@ -35,8 +46,13 @@ def load(name_or_path: str | Path) -> Images:
     A file is a .npy array or IDX, plain or gzip, of shape (n, height, width), or (n, pixels) where
     images are square: uint8, divided by 255, or floats in [0, 1]. Its last tenth, rounded down and
     at least one image, is held out as the test set. Raises FileNotFoundError where a published set
-    is not in the cache folder, ValueError on an unknown name, a damaged or an unfit file.
+    is not in the cache folder, ValueError on an unknown name, on a damaged or an unfit file, and on
+    one that is too large for the memory; OSError where the file cannot be read.
     Source: LeCun et al. 1998; Xiao et al. 2017.
+
+    >>> images = load("digits")
+    >>> images.train.shape, images.height, images.width
+    (torch.Size([1500, 64]), 8, 8)
     """
     if name_or_path == "digits":
         digits = load_digits()
@@ -50,36 +66,66 @@ def load(name_or_path: str | Path) -> Images:
         raise ValueError(
             f"no images {str(path)!r}: needed {names}, or the path of an existing file"
         )
-    return _divide(_read_npy(path) if path.suffix == ".npy" else read_idx(path), path)
+    try:
+        return _divide(_read_npy(path) if path.suffix == ".npy" else read_idx(path), path)
+    except MemoryError as error:
+        raise ValueError(f"{path} is too large for the memory: {error or 'no more'}") from error
 
 
 def _load_published(name: str) -> Images:
     arrays = []
-    for file in FILES:
-        arrays.append(kept(name, file))
-        if arrays[-1] is None:
+    for file in FILE_NAMES:
+        array = read_cached(name, file)
+        if array is None:
             raise FileNotFoundError(
                 f"{file}{SOURCES[name].ending} is not in {cache_folder() / name}: run `python -m"
                 f" vae_tutorial download {name}`, or set VAE_TUTORIAL_DATA to a folder with {name}/"
             )
+        arrays.append(array)
     train, train_labels, test, test_labels = arrays  # images (n, 28, 28), labels (n,)
     labels = (torch.from_numpy(given.astype(np.int64)) for given in (train_labels, test_labels))
     return Images(name, _pixels(train, WHITE), _pixels(test, WHITE), *labels, *train.shape[1:])
 
 
 def _read_npy(path: Path) -> np.ndarray:
+    """The array in a .npy file; its header is compared with the file before memory is asked for."""
     with path.open("rb") as file:
+        shape, dtype = _read_header(file, path)
+        if dtype != np.uint8 and dtype.kind != "f":
+            raise ValueError(f"{path} holds {dtype}, needed uint8 or floating point")
+        if any(type(length) is not int or length < 0 for length in shape):
+            raise ValueError(f"{path} is not a readable .npy array: its shape is {shape}")
+        there = os.fstat(file.fileno()).st_size - file.tell()
+        if math.prod(shape) * dtype.itemsize > there:
+            raise ValueError(
+                f"{path} is truncated: its header is followed by {there:,} bytes, too few for"
+                f" {dtype} of shape {shape}"
+            )
+        file.seek(0)
         try:
             return np.lib.format.read_array(file, allow_pickle=False)
         except ValueError as error:
             raise ValueError(f"{path} is not a readable .npy array: {error}") from error
 
 
+def _read_header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and the type that the header of a .npy file names."""
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in HEADERS:
+            raise ValueError(f"its format is version {version}, needed one of {[*HEADERS]}")
+        shape, _, dtype = HEADERS[version](file)
+    except OSError:
+        raise
+    except Exception as error:  # numpy parses a Python literal, and passes on whatever that raises
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{path} is not a readable .npy array: {reason}") from error
+    return shape, dtype
+
+
 def _divide(array: np.ndarray, path: Path) -> Images:
     """Training images first, the last tenth to test on; ValueError unless they fit."""
     shape = array.shape
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise ValueError(f"{path} holds {array.dtype}, needed uint8 or floating point")
     if array.ndim not in (2, 3):
         raise ValueError(f"{path} has shape {shape}, needed (n, height, width) or (n, pixels)")
     if array.size == 0:

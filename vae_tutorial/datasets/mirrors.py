@@ -5,22 +5,23 @@ copies are packed differently; Fashion-MNIST's of the packed ones, the only hash
 """
 
 import hashlib
-import http.client
+import io
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pooch import HTTPDownloader
 
 from vae_tutorial.datasets.idx import parse_idx, unpack
+from vae_tutorial.files import write_whole
 
-SILENCE, LONGEST = 20, 600  # seconds that a mirror may say nothing, and that a file may take
-LARGEST = 2**26  # bytes; the largest packed file has 26,421,880
-FILES = (
+SILENCE = 20  # seconds that a mirror may say nothing
+LONGEST = 600  # seconds that a file may take, looked at whenever a kibibyte has come
+LARGEST = 2**26  # bytes of a file, packed or not; the largest has 47,040,016 unpacked
+FILE_NAMES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte",
@@ -73,21 +74,29 @@ def cache_folder() -> Path:
 
 def verified(content: bytes, file: str, source: Source, name: str) -> np.ndarray:
     """The array in `content`, packed or not; ValueError, under `name`, unless it is `file`."""
-    hashed = content if source.ending else unpack(content, name)
-    seen, needed = hashlib.sha256(hashed).hexdigest(), source.hashes[FILES.index(file)]
+    hashed = content if source.ending else unpack(content, LARGEST, name)
+    seen = hashlib.sha256(hashed).hexdigest()
+    needed = source.hashes[FILE_NAMES.index(file)]
     if seen != needed:
         raise ValueError(f"{name} has the SHA-256 {seen}, needed {needed}")
-    return parse_idx(unpack(hashed, name), name)
+    return parse_idx(hashed, name)
 
 
-def kept(name: str, file: str) -> np.ndarray | None:
+def read_cached(name: str, file: str) -> np.ndarray | None:
     """The array in the cached `file`, plain or .gz; None if absent, ValueError if damaged."""
-    source, folder = SOURCES[name], cache_folder() / name
-    path = next(filter(Path.is_file, (folder / f"{file}{e}" for e in (source.ending, ".gz"))), None)
-    if path is None:
-        return None
+    source = SOURCES[name]
+    for ending in dict.fromkeys((source.ending, ".gz")):
+        path = cache_folder() / name / f"{file}{ending}"
+        if path.is_file():
+            return _read_verified(path, file, name)
+    return None
+
+
+def _read_verified(path: Path, file: str, name: str) -> np.ndarray:
     try:
-        return verified(path.read_bytes(), file, source, str(path))
+        with path.open("rb") as stored:
+            content = stored.read(LARGEST)  # a longer file loses its end, and has another hash
+        return verified(content, file, SOURCES[name], str(path))
     except ValueError as error:
         remedy = f"delete it and run `python -m vae_tutorial download {name}`"
         raise ValueError(f"{error}; {remedy}") from error
@@ -98,17 +107,18 @@ def download(name: str, report: Callable[[str], None] = print) -> None:
 
     A file is written once its hash is seen to be right: a failure leaves nothing behind. Raises
     ValueError on an unknown name or a damaged file in the cache, ConnectionError where no mirror
-    gave the right file.
+    gave the right file, OSError where the cache folder refuses it.
     """
     if name not in SOURCES:
         raise ValueError(f"can download {' and '.join(SOURCES)}, got {name!r}")
     folder = cache_folder() / name
-    for file in FILES:
-        if kept(name, file) is not None:
+    for file in FILE_NAMES:
+        if read_cached(name, file) is not None:
             report(f"{file}: already in {folder}")
             continue
         url, content = _from_a_mirror(name, file)
-        _write(folder / f"{file}.gz", content)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / f"{file}.gz", content)
         report(f"{file}: {len(content):,} bytes from {url}")
 
 
@@ -120,31 +130,38 @@ def _from_a_mirror(name: str, file: str) -> tuple[str, bytes]:
             content = _fetch(url)
             verified(content, file, SOURCES[name], "what it sent")
             return url, content
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            failures.append(f"{url} ({' '.join(str(error).split())})")
-    by_hand = f"by hand, put {', '.join(f'{f}.gz' for f in FILES)} into {cache_folder() / name}"
-    raise ConnectionError(f"no mirror gave {file}: {'; '.join(failures)}; {by_hand}")
+        except (OSError, ValueError, MemoryError) as error:
+            failures.append(f"{url} ({_reason(error)})")
+    by_hand = ", ".join(f"{known}.gz" for known in FILE_NAMES)
+    raise ConnectionError(
+        f"no mirror gave {file}: {'; '.join(failures)}; by hand, put {by_hand} into"
+        f" {cache_folder() / name}"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, in one line; of a failed connection the first cause, not its wrappings."""
+    cause = error
+    while isinstance(error, OSError) and cause.__context__ is not None:
+        cause = cause.__context__
+    return " ".join(str(cause).split()) or type(cause).__name__
+
+
+class _Bounded(io.BytesIO):
+    """Memory that takes at most `LARGEST` bytes, and none once `LONGEST` seconds have passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.end = time.monotonic() + LONGEST
+
+    def write(self, content: bytes) -> int:
+        if self.tell() + len(content) > LARGEST or time.monotonic() > self.end:
+            raise OSError(f"gave up after {self.tell():,} bytes within {LONGEST} s")
+        return super().write(content)
 
 
 def _fetch(url: str) -> bytes:
-    end, content = time.monotonic() + LONGEST, bytearray()
-    try:
-        with urllib.request.urlopen(url, timeout=SILENCE) as response:
-            while chunk := response.read1(2**16):
-                content += chunk
-                if len(content) > LARGEST or time.monotonic() > end:
-                    raise OSError(f"gave up after {len(content):,} bytes within {LONGEST} s")
-    except urllib.error.HTTPError as error:
-        error.close()  # or its socket stays open
-        raise
-    return bytes(content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = _Bounded()
+    as_stored = {"Accept-Encoding": "identity"}  # or the library unpacks what a server packs
+    HTTPDownloader(timeout=SILENCE, headers=as_stored)(url, content, None)
+    return content.getvalue()

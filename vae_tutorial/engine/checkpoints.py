@@ -1,7 +1,5 @@
 """Files that survive: written whole or not at all, and read with suspicion."""
 
-import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -18,54 +16,14 @@ from torch import Tensor, nn
 
 from vae_tutorial import require
 from vae_tutorial.adam import Moments
+from vae_tutorial.files import temporary_name, write_whole
 from vae_tutorial.training import State
 
 FORMAT = "vae_tutorial checkpoint 2"  # 1 did not say which images it had seen
 DIGEST = hashlib.sha256().digest_size  # bytes at the end of a checkpoint, over all before them
-NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)  # from systems that do not flush folders
 
 
 # Writing
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` under a temporary name, see it on the disk, then move it to `path`.
-
-    Whatever stops the writing, `path` holds its old content or the new, never a part. Raises
-    OSError, with the temporary file removed, where the folder or the disk refuses.
-    """
-    temporary = temporary_name(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    flush_folder(path.parent)  # or a power cut may take the new name away again
-
-
-def temporary_name(path: Path) -> Path:
-    """Where this process writes what is to become `path`: `.NAME.` and its number."""
-    return path.with_name(f".{path.name}.{os.getpid()}")
-
-
-def flush_folder(folder: Path) -> None:
-    """See the names in a folder on the disk, where the system can do that; raises OSError."""
-    if os.name == "nt":  # Windows opens no folders
-        return
-    try:
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
-    except OSError as error:
-        if error.errno not in NO_FLUSH:
-            raise
 
 
 def keep_as(path: Path, name: Path) -> None:

@@ -123,18 +123,19 @@ def train(
 
     Returns the run: its trained model, and its history, one record an epoch. After each epoch
     process 0 writes its files. `engine` turns the pure step into the one that runs. Raises as
-    `open_run` does, FloatingPointError once the bound is not finite, OSError where the folder
-    cannot be written. The last good checkpoint survives all.
+    `new_run` and `open_run` do, FloatingPointError once the bound is not finite, OSError where the
+    folder cannot be written. The last good checkpoint survives all.
     """
-    opened = open_run(settings, images, folder, device, processes, engine, watch.report)
-    with opened as run:
+    new = new_run(settings, images, folder, device, processes, engine)
+    with open_run(new, watch.report) as run:
         try:
             stopped = False
             while len(run.history) < settings.epochs and not stopped:
-                run = one_epoch(run, watch)
-                if run.writes:
-                    keep(run)
-                    watch.report(line(run.history[-1], settings.epochs))
+                later = one_epoch(run, watch)
+                if later.writes:
+                    keep(later)
+                    watch.report(line(later.history[-1], settings.epochs))
+                run = later  # now that it is kept, whatever may come
                 stopped = any_of(processes, watch.stopping(), run.train_images)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped; {what_is_kept(run.history)}") from None
@@ -142,21 +143,17 @@ def train(
     return run
 
 
-@contextmanager
-def open_run(
+def new_run(
     settings: Settings,
     images: Images,
     folder: Path,
-    device: torch.device | str,
-    processes: Processes,
-    engine: Callable[[Step], Step],
-    report: Callable[[str], None],
-) -> Iterator[Run]:
-    """The run in a folder as its checkpoint left it, or a new one; process 0 holds the folder.
+    device: torch.device | str = "cpu",
+    processes: Processes = ALONE,
+    engine: Callable[[Step], Step] = as_it_is,
+) -> Run:
+    """The run before its first step; its folder is not touched yet.
 
-    Raises ValueError on settings that cannot be trained, a folder with another run or with files
-    that are no run's, a damaged checkpoint without a previous one; BlockingIOError where another
-    process trains there, OSError where nothing can be written.
+    Raises ValueError or TypeError on settings that cannot be trained on these images here.
     """
     require_batch(settings.checked().batch_size, len(images.train), processes)
     config = describe(settings, images)
@@ -164,32 +161,36 @@ def open_run(
     model = first_model(config, folder).to(device)
     train_images, held_out = (part.to(device) for part in prepare(settings, images))
     step = engine(make_shared_step(model, OBJECTIVES[settings.objective], processes))
-    writes, generator = processes.rank == 0, noise.generator(settings.seed)
-    with held(folder, report) if writes else nullcontext():
-        if writes:
+    random, start = noise.generator(settings.seed), initial_state(model)
+    return Run(
+        folder, config, processes, train_images, held_out, model, step, random, start, history=[]
+    )
+
+
+@contextmanager
+def open_run(new: Run, report: Callable[[str], None]) -> Iterator[Run]:
+    """The new run, or what its checkpoint made of it; process 0 holds the folder meanwhile.
+
+    Raises ValueError on a folder with another run or with files that are no run's, and on a
+    damaged checkpoint without one before it; BlockingIOError where another process trains there,
+    OSError where nothing can be written.
+    """
+    folder = new.folder
+    with held(folder, report) if new.writes else nullcontext():
+        if new.writes:
             require_ours(folder)
             remove_leftovers(folder, FILES)
             mend(folder, report)
-        any_of(processes, False, train_images)  # all wait here until the folder is in order
-        state, history = resume(folder, config, initial_state(model), generator)
-        require_together(state, processes)
-        run = Run(
-            folder,
-            config,
-            processes,
-            train_images,
-            held_out,
-            model,
-            step,
-            generator,
-            state,
-            history,
-        )
+        any_of(new.processes, False, new.train_images)  # all wait until the folder is in order
+        state, history = resume(folder, new.config, new.state, new.generator)
+        require_together(state, new.processes)
+        run = new._replace(state=state, history=history)
         if history:
             report(f"resuming after epoch {len(history)} from {folder}")
-        if writes:
+        if run.writes:
             write_results(run)
-            write_config(folder, config, str(device), resumed=bool(history))
+            device = str(run.train_images.device)
+            write_config(folder, run.config, device, resumed=bool(history))
         yield run
 
 
