@@ -116,7 +116,7 @@ def exact_evidence(log_likelihood: LogLikelihood, latent: int, tolerance: float 
         cells = halves._replace(
             centres=halves.centres.flatten(0, 1), sums=halves.sums.flatten(0, 1)
         )
-    return _collect(rounds, largest)
+    return _gather(rounds, largest)
 
 
 @torch.no_grad()
@@ -132,7 +132,7 @@ def divergence_from_prior(log_likelihood: LogLikelihood, exact: Exact) -> Tensor
     """
     total = torch.zeros_like(exact.log_evidence)  # (batch,)
     for rule in map(Rule, *(part.split(BLOCK) for part in exact.rule)):
-        log_ratio = _table(log_likelihood, rule.nodes) - exact.log_evidence  # (nodes, batch)
+        log_ratio = _likelihood_table(log_likelihood, rule.nodes) - exact.log_evidence  # (nodes, batch)
         total += ((log_ratio + _log_mass(rule)).exp() * log_ratio).sum(0)
     return total
 
@@ -148,7 +148,7 @@ def _cell_rule(centres: Tensor, width: float) -> Rule:
     return Rule((centres[:, None] + inner.nodes).flatten(0, 1), inner.weights.repeat(len(centres)))
 
 
-def _table(log_likelihood: LogLikelihood, nodes: Tensor) -> Tensor:
+def _likelihood_table(log_likelihood: LogLikelihood, nodes: Tensor) -> Tensor:
     """log p(x|z) at nodes (n, latent), checked: (n, batch)."""
     nats = log_likelihood(nodes)
     require.finite("log_likelihood(z)", nats)
@@ -164,7 +164,7 @@ def _sum_cells(log_likelihood: LogLikelihood, centres: Tensor, width: float) -> 
     step = max(1, BLOCK // size)  # cells in a block
     for start in range(0, len(centres), step):
         rule = _cell_rule(centres[start : start + step], width)
-        nats = _table(log_likelihood, rule.nodes)  # (nodes, batch)
+        nats = _likelihood_table(log_likelihood, rule.nodes)  # (nodes, batch)
         if start == 0:  # room for all results at once: small pieces would scatter the memory
             sums, largest = nats.new_empty(len(centres), nats.shape[1]), nats[0]
         shares = (nats + _log_mass(rule)).unflatten(0, (-1, size))  # (cells, size, batch)
@@ -193,7 +193,7 @@ def _select(halved: Halved, chosen: Tensor) -> Halved:
     return Halved(halves, halved.sums[chosen], halved.doubt[chosen])
 
 
-def _collect(rounds: list[Halved], largest: Tensor) -> Exact:
+def _gather(rounds: list[Halved], largest: Tensor) -> Exact:
     """log p(x), its error and its rule from the cells of all rounds, none of them split further."""
     rules = [_cell_rule(part.halves.centres.flatten(0, 1), part.halves.width) for part in rounds]
     rule = Rule(*(torch.cat(part) for part in zip(*rules, strict=True)))
