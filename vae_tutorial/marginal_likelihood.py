@@ -39,9 +39,9 @@ class Exact(NamedTuple):
 
 @require.shapes(log_likelihood="n>=2 batch")
 def prior_monte_carlo(log_likelihood: Tensor) -> PriorEstimate:
-    """The average of p(x|z) over n draws of the prior: (n, batch) to (batch,).
+    """Estimate log p(x) by the average of p(x|z) over n draws of the prior.
 
-    Source: Owen 2013, ch. 9.
+    log_likelihood (n, batch), to (batch,) each. Source: Owen 2013, ch. 9.
     Book: eq-prior-draws, eq-effective-sample-size, eq-log-error.
 
     >>> likelihood = torch.tensor([[0.1], [0.3], [0.2]])
@@ -121,7 +121,7 @@ def exact_evidence(log_likelihood: LogLikelihood, latent: int, tolerance: float 
 
 @torch.no_grad()
 def divergence_from_prior(log_likelihood: LogLikelihood, exact: Exact) -> Tensor:
-    """KL(p(z|x) ‖ p(z)), what x tells about z, on the mesh of `exact_evidence`: (batch,), nats.
+    """What x tells about z: KL(p(z|x) ‖ p(z)) on the mesh of `exact_evidence`, (batch,), in nats.
 
     Its exponential is about how many draws of the prior log p(x) needs.
     Source: Chatterjee & Diaconis 2018, theorem 1.1. Book: eq-information.
@@ -132,7 +132,8 @@ def divergence_from_prior(log_likelihood: LogLikelihood, exact: Exact) -> Tensor
     """
     total = torch.zeros_like(exact.log_evidence)  # (batch,)
     for rule in map(Rule, *(part.split(BLOCK) for part in exact.rule)):
-        log_ratio = _likelihood_table(log_likelihood, rule.nodes) - exact.log_evidence  # (nodes, batch)
+        log_likelihoods = _likelihood_table(log_likelihood, rule.nodes)  # (nodes, batch)
+        log_ratio = log_likelihoods - exact.log_evidence
         total += ((log_ratio + _log_mass(rule)).exp() * log_ratio).sum(0)
     return total
 
