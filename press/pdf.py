@@ -26,9 +26,10 @@ FRAME = """<!DOCTYPE html>
 
 
 def pages() -> list[str]:
-    """The names of all pages, in the order of the book."""
+    """The names of all pages in the order of the book; the reference is for the screen alone."""
     listed = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text("utf-8"))
-    return [listed["root"]] + [c["file"] for part in listed["parts"] for c in part["chapters"]]
+    named = [c["file"] for part in listed["parts"] for c in part["chapters"]]
+    return [listed["root"]] + [page for page in named if not page.startswith("reference/")]
 
 
 def configuration() -> dict:

@@ -47,13 +47,22 @@ def is_figure(cell: dict) -> bool:
 def test_the_book_has_its_chapters():
     listed = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text("utf-8"))
     files = [chapter["file"] for part in listed["parts"] for chapter in part["chapters"]]
-    assert [f"chapters/{path.stem}" for path in CHAPTERS] == [f for f in files if "/" in f]
+    found = [file for file in files if file.startswith("chapters/")]
+    assert [f"chapters/{path.stem}" for path in CHAPTERS] == found
     assert [path.stem for path in CHAPTERS] == list(vae_tutorial.CHAPTERS)
 
 
 @pytest.mark.parametrize("name", write_map.TABLES)
 def test_what_follows_from_the_map_is_written_down(name):
     assert (ROOT / name).read_text("utf-8") == write_map.written(name), "run `make map`"
+
+
+def test_the_reference_has_a_page_for_every_room_and_no_other():
+    book = ROOT / "book"
+    pages = {path.relative_to(book).as_posix() for path in (book / "reference").rglob("*.md")}
+    assert pages == {*write_map.reference_pages(), "reference/index.md"}, "run `make map`"
+    for name, text in write_map.reference_pages().items():
+        assert (book / name).read_text("utf-8") == text, "run `make map`"
 
 
 def test_the_map_has_every_room_once():

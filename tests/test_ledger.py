@@ -25,7 +25,6 @@ def test_f_is_known():
 CONFIGURATION = """
 extensions = ["myst_parser", "sphinx_design", "ledger"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
-exclude_patterns = ["chapters"]
 """
 
 
@@ -39,7 +38,9 @@ def book(tmp_path):
             "book/chapters/01-one.ipynb": json.dumps({"cells": [cell]}),
             "vae_tutorial/room.py": module,
             "tests/test_room.py": test,
-            "book/index.md": f"# Book\n\n{prose}\n\n```{{ledger}}\n```\n",
+            "book/chapters/01-one.md": f"# 1 One\n\n{prose}\n",
+            "book/ledger.md": "# Ledger\n\n```{ledger}\n```\n",
+            "book/index.md": "# Book\n\n```{toctree}\nchapters/01-one\nledger\n```\n",
             "book/conf.py": CONFIGURATION,
         }
         for name, text in files.items():
@@ -166,9 +167,11 @@ def test_a_build_with_a_gap_fails_and_says_why(book, change, message):
     )
     if message is None:
         assert done.returncode == 0, done.stderr
-        page = (root / "_build" / "index.html").read_text("utf-8")
-        assert "f is known" in page
-        assert "Computes. Source: nobody." in page
+        page = (root / "_build" / "ledger.html").read_text("utf-8")
+        assert "✓ f is known" in page
+        assert 'id="row-eq-a"' in page
+        chapter = (root / "_build" / "chapters" / "01-one.html").read_text("utf-8")
+        assert 'href="../ledger.html#row-eq-a"' in chapter
     else:
         assert done.returncode == 1
         assert message in done.stderr

@@ -1,7 +1,8 @@
 """Write the tables that follow from the map in vae_tutorial/__init__.py: `make map`.
 
-README's table of chapters, CONTRIBUTING's table of rooms, and the contract on imports in
-pyproject.toml. Each stands between two marks; a second run changes no file.
+README's table of chapters, CONTRIBUTING's table of rooms, the contract on imports in pyproject.toml
+and the reference in the book's list of pages. Each stands between two marks. Then the pages of the
+reference, a line each. A second run changes no file.
 """
 
 import ast
@@ -77,10 +78,41 @@ def contracts() -> str:
     return "\n\n".join(written)
 
 
+def placed() -> list[str]:
+    """Every room that a page of the reference shows, from the ground floor up, wings behind."""
+    found = []
+    for room in (room for floor in reversed(FLOORS) for room in floor if room != "__main__"):
+        inner = (name for part in reversed(WINGS.get(room, ())) for name in part)
+        found += [room, *(f"{room}.{name}" for name in inner)]
+    return found
+
+
+def page(room: str) -> str:
+    """The page of a room in the reference, below the book's folder and without its ending."""
+    return f"reference/{room.replace('.', '/')}"
+
+
+def reference() -> str:
+    """The pages of the reference, as `_toc.yml` lists them."""
+    return "\n".join(f"          - file: {page(room)}" for room in placed())
+
+
+def reference_pages() -> dict[str, str]:
+    """The text of each page of the reference: its file below the book's folder → the text."""
+    return {f"{page(room)}.md": STUB.format(room=room) for room in placed()}
+
+
+STUB = """\
+# `{room}`
+
+```{{room}} {room}
+```
+"""
 TABLES = {  # file → the marks around a table, and what makes it
     "README.md": ("<!-- the chapters -->", "<!-- end of the chapters -->", chapters),
     "CONTRIBUTING.md": ("<!-- the rooms -->", "<!-- end of the rooms -->", rooms),
     "pyproject.toml": ("# the contracts, by `make map`", "# end of the contracts", contracts),
+    "book/_toc.yml": ("          # the reference, by `make map`", "          # its end", reference),
 }
 
 
@@ -100,3 +132,7 @@ if __name__ == "__main__":
     assert Path(vae_tutorial.__file__).is_relative_to(ROOT), "another copy is installed"
     for name in TABLES:
         (ROOT / name).write_text(written(name), "utf-8")
+    for name, text in reference_pages().items():
+        path = ROOT / "book" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")

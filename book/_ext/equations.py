@@ -67,44 +67,70 @@ def rooms(root: Path) -> dict[str, Path]:
     return {name.removesuffix(".__init__"): path for name, path in zip(dotted, files, strict=True)}
 
 
-def marked_tests(path: Path) -> list[Marked]:
-    """The tests of a file that carry the marker, with what they reach through its helpers."""
-    tree = ast.parse(path.read_text("utf-8"))
-    imported, local = {}, {}
+def imported(tree: ast.Module) -> dict[str, str]:
+    """What a file's imports from the package stand for: its name → "room.function", or "room"."""
+    found = {}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vae_tutorial"):
             room = node.module.removeprefix("vae_tutorial").removeprefix(".")
-            full = (f"{room}.{alias.name}".strip(".") for alias in node.names)
-            imported |= zip((alias.asname or alias.name for alias in node.names), full, strict=True)
-        elif isinstance(node, Definition):
-            local[node.name] = node
+            for alias in node.names:
+                found[alias.asname or alias.name] = f"{room}.{alias.name}".strip(".")
+    return found
+
+
+def defined(tree: ast.Module) -> dict[str, ast.stmt]:
+    """What a file defines at its top: the name → its function, its class or its assignment."""
+    found: dict[str, ast.stmt] = {}
+    for node in tree.body:
+        if isinstance(node, Definition):
+            found[node.name] = node
         elif isinstance(node, ast.Assign):
             names = [n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-            local |= dict.fromkeys(names, node)
+            found |= dict.fromkeys(names, node)
+    return found
 
-    def reached(start: ast.AST) -> set[str]:
-        found, seen, waiting = set(), {start}, [start]
-        for root in waiting:  # the list grows while we walk it
-            for node in ast.walk(root):
-                if isinstance(node, ast.Name):
-                    found.add(imported.get(node.id, ""))
-                    helper = local.get(node.id, start)
-                    if helper not in seen:
-                        seen.add(helper)
-                        waiting.append(helper)
-                elif isinstance(node, ast.Attribute):
-                    found.add(f".{node.attr}")
-                    if isinstance(node.value, ast.Name):
-                        found.add(f"{imported.get(node.value.id)}.{node.attr}")
-        return found
 
-    marked = []
-    for node in local.values():
-        for mark in getattr(node, "decorator_list", []):
-            if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.equation":
-                labels = [ast.literal_eval(argument) for argument in mark.args]
-                marked.append(Marked(path.name, node.name, labels, reached(node)))
-    return marked
+def named(node: ast.AST, imports: dict[str, str]) -> set[str]:
+    """What one node names: "room.function", and ".attribute" of whatever object."""
+    match node:
+        case ast.Name(id=name):
+            return {imports.get(name, "")}
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return {f".{name}", f"{imports.get(owner)}.{name}"}
+        case ast.Attribute(attr=name):
+            return {f".{name}"}
+    return set()
+
+
+def reached(start: ast.AST, tree: ast.Module) -> set[str]:
+    """All that a part of a file names, itself or through the helpers of its file."""
+    imports, helpers = imported(tree), defined(tree)
+    found, seen, waiting = set(), {start}, [start]
+    for root in waiting:  # the list grows while we walk it
+        for node in ast.walk(root):
+            found |= named(node, imports)
+            helper = helpers.get(node.id) if isinstance(node, ast.Name) else None
+            if helper and helper not in seen:
+                seen.add(helper)
+                waiting.append(helper)
+    return found
+
+
+def marks(node: ast.stmt) -> Iterator[list[str]]:
+    """The labels in each marker of a definition."""
+    for mark in getattr(node, "decorator_list", []):
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.equation":
+            yield [ast.literal_eval(argument) for argument in mark.args]
+
+
+def marked_tests(path: Path) -> list[Marked]:
+    """The tests of a file that carry the marker, with what they reach through its helpers."""
+    tree = ast.parse(path.read_text("utf-8"))
+    return [
+        Marked(path.name, node.name, labels, reached(node, tree))
+        for node in defined(tree).values()
+        for labels in marks(node)
+    ]
 
 
 def read(root: Path) -> Ledger:

@@ -1,6 +1,7 @@
 """A Sphinx extension: what each page tells a search engine, a shared link, and the browser.
 
-`descriptions.yml` says each page in a sentence or two. A page without a description, a description
+`descriptions.yml` says each page in a sentence or two; those of the reference follow from the
+sources. A page without a description, a description
 without a page, and one too short or too long to be shown are warnings: errors of a build under -W.
 Each page also tells the browser to load nothing from another site.
 """
@@ -9,6 +10,8 @@ from html import escape, unescape
 from pathlib import Path
 from urllib.parse import urljoin
 
+import listing
+import sources
 import yaml
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -74,11 +77,18 @@ def describe(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
     context["metatags"] = context.get("metatags", "") + link
 
 
+def of_reference(root: Path) -> dict[str, str]:
+    """The descriptions of the reference's pages, from the sentence that each module begins with."""
+    return {
+        listing.page_of(room): f"Reference, module {room}: {module.sentence}"
+        for room, module in sources.read(root).items()
+    }
+
+
 def read(app: Sphinx) -> None:
     """Read the descriptions afresh in every build."""
-    app.env.descriptions = yaml.safe_load(
-        Path(app.srcdir, "descriptions.yml").read_text(encoding="utf-8")
-    )
+    written = yaml.safe_load(Path(app.srcdir, "descriptions.yml").read_text(encoding="utf-8"))
+    app.env.descriptions = written | of_reference(Path(app.srcdir).parent)
 
 
 def compare(app: Sphinx, env) -> None:
