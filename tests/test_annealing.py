@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from drawn import normal
 from scipy.special import logsumexp
 from scipy.stats import norm
 from torch import Tensor
@@ -18,10 +19,6 @@ from vae_tutorial.annealing import (
     tune_step_sizes,
 )
 from vae_tutorial.noise import generator, standard_normal
-
-
-def normal(*shape: int, seed: int = 1) -> Tensor:
-    return standard_normal(shape, generator(seed))
 
 
 def ladder(num_steps: int) -> Tensor:

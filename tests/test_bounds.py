@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import normal, seeds
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import digamma, logsumexp
@@ -17,15 +18,9 @@ from vae_tutorial.bounds import (
     exact_importance_weighted_bound,
     importance_weighted_bound,
 )
-from vae_tutorial.noise import generator, mean_and_error, standard_normal
+from vae_tutorial.noise import generator, mean_and_error
 
-examples = settings(deadline=None, max_examples=25, derandomize=True)
 nats = st.floats(-30, 30)
-seeds = st.integers(0, 10_000)
-
-
-def normal(*shape: int, seed: int = 1) -> torch.Tensor:
-    return standard_normal(shape, generator(seed))
 
 
 class Linear:
@@ -53,7 +48,6 @@ class Linear:
 # The evidence lower bound
 
 
-@examples
 @given(seeds, st.integers(1, 6), st.integers(1, 4))
 def test_the_bound_is_the_mean_likelihood_minus_the_divergence(seed, samples, batch):
     log_likelihood, kl = normal(samples, batch, seed=seed), normal(batch, seed=seed + 1)
@@ -158,7 +152,6 @@ def test_types_are_named(wrong):
 # K weights
 
 
-@examples
 @given(seeds, st.integers(1, 7), st.integers(1, 3), st.floats(-2000, 2000))
 def test_the_average_of_weights_survives_any_scale(seed, samples, batch, shift):
     log_weight = 3 * normal(samples, batch, seed=seed)
@@ -167,7 +160,6 @@ def test_the_average_of_weights_survives_any_scale(seed, samples, batch, shift):
     np.testing.assert_allclose(seen, expected, atol=1e-9)
 
 
-@examples
 @given(seeds, st.integers(2, 8))
 def test_leaving_one_weight_out_lowers_the_bound_on_average(seed, samples):
     log_weight = 2 * normal(samples, 5, seed=seed)
@@ -218,7 +210,6 @@ def test_a_scalar_weight_is_refused():
 
 
 @pytest.mark.equation("eq-exact-bound")
-@examples
 @given(nats, nats, st.floats(0.01, 0.99), st.lists(st.integers(1, 60), min_size=1, max_size=3))
 def test_two_outcomes_are_a_sum_over_the_binomial(first, second, share, counts):
     expected = [
@@ -264,7 +255,6 @@ def test_at_a_fixed_distance_beyond_exp_kl_the_error_grows_with_the_spread_of_lo
     assert abs(errors[0] - logs.mean()) < 4 * sem(logs)
 
 
-@examples
 @given(seeds, st.floats(-1000, 1000), st.floats(-50, 50))
 def test_two_draws_are_a_sum_over_pairs_whatever_the_scale(seed, shift, scale):
     log_weight, log_probability = 4 * normal(9, seed=seed), normal(9, seed=seed + 1)
@@ -276,7 +266,6 @@ def test_two_draws_are_a_sum_over_pairs_whatever_the_scale(seed, shift, scale):
 
 
 @pytest.mark.equation("eq-bias")
-@examples
 @given(seeds)
 def test_the_bounds_rise_towards_log_p(seed):
     log_weight, log_probability = 3 * normal(12, seed=seed), normal(12, seed=seed + 1)
@@ -349,7 +338,6 @@ def test_counts_are_whole_and_positive():
 
 
 @pytest.mark.equation("eq-standard-error")
-@examples
 @given(seeds, st.integers(2, 30))
 def test_the_standard_error_is_scipys(seed, repetitions):
     draws = 3 * normal(repetitions, 4, seed=seed) + 1

@@ -4,13 +4,12 @@ import hypothesis.strategies as st
 import pytest
 import sklearn.datasets
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from vae_tutorial.data import GREY_STEP, binarize, load_digits, minibatches
 from vae_tutorial.noise import generator
 
 SOURCE = sklearn.datasets.load_digits()
-fast = settings(deadline=None, max_examples=25, derandomize=True)
 
 
 def rows(images):
@@ -91,7 +90,6 @@ def test_binarize_refuses_integers():
         binarize(torch.ones(2, 2, dtype=torch.int64), generator(0))
 
 
-@fast
 @given(n=st.integers(1, 40), batch_size=st.integers(1, 40), seed=st.integers(0, 99))
 def test_an_epoch_visits_each_image_at_most_once(n, batch_size, seed):
     images = torch.arange(float(n)).unsqueeze(-1)  # (n, 1): the image is its index

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import double
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 from torch import distributions
@@ -28,12 +29,7 @@ from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.quadrature import gauss_legendre, trapezoid
 
 LEFT, RIGHT = trapezoid(-8, 8, 641), gauss_legendre(-8, 8, 640)
-few = settings(max_examples=15, deadline=None, derandomize=True)
 means, scales = st.floats(-1.5, 1.5), st.floats(0.3, 0.9)
-
-
-def double(*values):
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def normal(mean, scale):
@@ -100,7 +96,6 @@ def test_evidence_does_not_underflow():
 
 @pytest.mark.equation("eq-kl")
 @given(means, scales, means, scales)
-@few
 def test_kl_is_the_librarys(mean, scale, other_mean, other_scale):
     q, p = normal(mean, scale), normal(other_mean, other_scale)
     expected = float(distributions.kl_divergence(q, p))
@@ -110,7 +105,6 @@ def test_kl_is_the_librarys(mean, scale, other_mean, other_scale):
 
 @pytest.mark.equation("eq-quadrature")
 @given(means, scales)
-@few
 def test_expectations_are_moments(mean, scale):
     q = normal(mean, scale).log_prob
     assert float(expectation(q, lambda z: z, RIGHT)) == pytest.approx(mean, abs=1e-9)
@@ -120,7 +114,6 @@ def test_expectations_are_moments(mean, scale):
 
 @pytest.mark.equation("vae2")
 @given(means, scales)
-@few
 def test_an_average_of_a_constant_is_the_constant(mean, scale):
     """log p(x), by scipy, does not depend on z; so q only has to sum to one."""
     constant = math.log(integral(joint))
@@ -144,7 +137,6 @@ HUMPS = distributions.MixtureSameFamily(
 
 @pytest.mark.equation("eq-one-mode")
 @given(st.floats(2.8, 3.2), st.floats(0.2, 0.4))
-@few
 def test_one_of_two_far_humps_costs_log_2(mean, scale):
     q, hump = normal(mean, scale), normal(3.0, 0.3)
     expected = math.log(2) + float(distributions.kl_divergence(q, hump))
@@ -154,7 +146,6 @@ def test_one_of_two_far_humps_costs_log_2(mean, scale):
 
 @pytest.mark.equation("eq-forward")
 @given(means, st.floats(0.6, 2.0))
-@few
 def test_the_other_direction_asks_for_two_moments_only(mean, scale):
     """Two humps, unequal: mean 0.7 · 0.2 + 0.3 · 1.4, and variance by the law of total variance."""
     shares, centres, widths = (0.7, 0.3), (0.2, 1.4), (0.25, 0.2)
@@ -241,7 +232,6 @@ def test_on_one_grid_the_residual_sees_only_the_mass_of_q(num_nodes):
 
 @pytest.mark.equation("vae5")
 @given(means, scales)
-@few
 def test_all_four_terms_are_scipys_and_the_identity_holds(mean, scale):
     q = stats.norm(mean, scale)
     evidence = integral(joint)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from drawn import normal
 from scipy.linalg import expm
 from scipy.optimize import minimize
 from scipy.special import logsumexp
@@ -25,14 +26,10 @@ from vae_tutorial.evaluation import (
 )
 from vae_tutorial.likelihoods import FixedVariance, GaussianPixels
 from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior, FullPosterior
-from vae_tutorial.noise import generator, mean_and_error, standard_normal
+from vae_tutorial.noise import generator, mean_and_error
 from vae_tutorial.quadrature import gauss_hermite, product, trapezoid
 
 VARIANCE = 0.3
-
-
-def normal(*shape: int, seed: int = 1) -> torch.Tensor:
-    return standard_normal(shape, generator(seed))
 
 
 def linear_vae(latent: int = 2, pixels: int = 4) -> tuple[VAE, LinearGaussian]:

@@ -4,14 +4,11 @@ import math
 
 import pytest
 import torch
+from drawn import normal
 from torch import Tensor
 
 from vae_tutorial.hamiltonian import hamiltonian_step, leapfrog
-from vae_tutorial.noise import generator, standard_normal
-
-
-def normal(*shape: int, seed: int = 1) -> Tensor:
-    return standard_normal(shape, generator(seed))
+from vae_tutorial.noise import generator
 
 
 def banana(z: Tensor) -> Tensor:

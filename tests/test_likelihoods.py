@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import sklearn.decomposition
 import torch
+from drawn import close, seeds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -24,14 +25,6 @@ from vae_tutorial.likelihoods import (
 )
 from vae_tutorial.noise import generator, standard_normal
 
-laws = settings(max_examples=30, deadline=None, derandomize=True)
-seeds = st.integers(0, 10_000)
-
-
-def close(seen, expected, tolerance=1e-10):
-    expected = torch.as_tensor(expected, dtype=seen.dtype).reshape(seen.shape)
-    torch.testing.assert_close(seen.detach(), expected.detach(), rtol=tolerance, atol=tolerance)
-
 
 def binary(shape, seed):
     return torch.randint(0, 2, shape, generator=generator(seed)).double()
@@ -48,7 +41,6 @@ def climb(variance, x, decoded, rate, steps=80):
 
 
 @pytest.mark.equation("eq-bernoulli")
-@laws
 @given(seeds, st.floats(0.1, 30))
 def test_bernoulli_is_that_of_torch_at_any_scale_of_logits(seed, scale):
     logits = scale * standard_normal((3, 2, 5), generator(seed))  # (K, batch, pixels)
@@ -159,7 +151,7 @@ def test_the_learned_noise_level_is_the_mean_squared_error_of_pca(components):
     close(score, -x.shape[1] / 2 * (1 + math.log(2 * math.pi * error)), 1e-8)
 
 
-@settings(laws, max_examples=5)
+@settings(max_examples=5)
 @given(seeds)
 def test_each_pixel_learns_its_own_error_but_none_below_the_floor(seed):
     deviation = torch.tensor([0.5, 1.0, 2.0, 0.0]).double()

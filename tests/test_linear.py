@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import double, normal, seeds
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import logsumexp
@@ -27,19 +28,9 @@ from vae_tutorial.linear import (
     shift_gain,
     spectrum,
 )
-from vae_tutorial.noise import generator, standard_normal
 
-examples = settings(max_examples=20, deadline=None, derandomize=True)
-seeds, widths = st.integers(0, 10_000), st.integers(1, 6)
+widths = st.integers(1, 6)
 DIGITS = load_digits(torch.float64)
-
-
-def normal(*shape, seed=0):
-    return standard_normal(shape, generator(seed))
-
-
-def double(*values):
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def correlated(count, width, seed=0):
@@ -71,7 +62,6 @@ def mean_log_p(weight, variance, images):
 
 
 @pytest.mark.equation("eq-covariance")
-@examples
 @given(st.integers(1, 30), widths, seeds)
 def test_the_spectrum_is_numpys_covariance(count, width, seed):
     images = correlated(count, width, seed)
@@ -145,7 +135,6 @@ def test_no_other_variance_is_likelier(latent):
 
 
 @pytest.mark.equation("eq-small-evidence")
-@examples
 @given(widths, widths, seeds)
 def test_the_small_evidence_is_the_librarys(width, latent, seed):
     model, x = random_model(width, latent, seed), 3 * normal(2, 5, width, seed=seed + 3)
@@ -159,7 +148,6 @@ def test_the_small_evidence_is_the_librarys(width, latent, seed):
 
 
 @pytest.mark.equation("eq-optimal-encoder")
-@examples
 @given(widths, widths, seeds)
 def test_the_encoder_conditions_the_joint_gaussian(width, latent, seed):
     model = random_model(width, latent, seed)
@@ -197,7 +185,6 @@ def posterior_at(model, x):
 
 
 @pytest.mark.equation("eq-best-diagonal", "eq-diagonal-gap")
-@examples
 @given(widths, widths, seeds)
 def test_the_diagonal_gap_is_the_librarys_divergence(width, latent, seed):
     model, x = random_model(width, latent, seed), normal(3, width, seed=seed + 4)
@@ -228,7 +215,6 @@ def test_no_search_finds_a_better_diagonal():
 
 
 @pytest.mark.equation("eq-diagonal-gap")
-@examples
 @given(st.floats(0.1, 20), st.floats(0.1, 20), st.floats(0, math.pi))
 def test_turning_two_latents_opens_the_gap_and_moves_no_evidence(first, second, angle):
     straight = torch.zeros(3, 2).double()
@@ -265,7 +251,6 @@ def test_the_laws_are_averages_over_the_digits(latent, variance):
 
 
 @pytest.mark.equation("eq-rate-law", "eq-error-law")
-@examples
 @given(st.lists(st.floats(1e-3, 10), min_size=1, max_size=6), st.floats(1e-2, 10))
 def test_the_law_pours_noise_to_a_level(eigenvalues, variance):
     eigenvalues = sorted(eigenvalues, reverse=True)
@@ -295,7 +280,6 @@ def test_many_variances_at_once():
 
 
 @pytest.mark.equation("eq-any-decoder")
-@examples
 @given(widths, st.floats(0.05, 3), seeds)
 def test_the_gain_is_a_mean_of_likelihood_ratios(width, variance, seed):
     images, shift = correlated(9, width, seed), normal(4, width, seed=seed + 5)
@@ -363,7 +347,6 @@ def test_a_rare_pixel_moves_the_threshold_far_from_the_linear_one(count, times):
 
 
 @pytest.mark.equation("eq-any-decoder")
-@examples
 @given(widths, seeds)
 def test_a_quarter_of_the_pixels_is_noise_enough_for_any_data(width, seed):
     """Hoeffding's lemma: in [0, 1] no shift gains at σ² = D / 4; black and white come closest."""

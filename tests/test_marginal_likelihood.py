@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import double, seeds
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize
 from scipy.special import logsumexp
@@ -22,13 +23,6 @@ from vae_tutorial.marginal_likelihood import (
 )
 from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.quadrature import product, trapezoid
-
-examples = settings(deadline=None, max_examples=25, derandomize=True)
-seeds = st.integers(0, 10_000)
-
-
-def numbers(*values) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 class Linear:
@@ -56,7 +50,6 @@ class Linear:
 # Draws from the prior
 
 
-@examples
 @given(seeds, st.integers(2, 60), st.integers(1, 3), st.floats(-2000, 2000))
 @pytest.mark.equation("eq-prior-draws", "eq-effective-sample-size", "eq-log-error")
 def test_the_estimate_is_the_average_weight_on_any_scale(seed, count, batch, shift):
@@ -78,7 +71,7 @@ def test_equal_weights_lose_nothing_and_one_weight_loses_everything():
     equal = prior_monte_carlo(torch.full((7, 1), -800.0, dtype=torch.float64))
     assert equal.effective_sample_size.item() == pytest.approx(7, rel=1e-12)
     assert equal.standard_error.item() == pytest.approx(0, abs=1e-7)
-    single = prior_monte_carlo(numbers(0, -900, -900, -900)[:, None])
+    single = prior_monte_carlo(double(0, -900, -900, -900)[:, None])
     assert single.effective_sample_size.item() == pytest.approx(1)
     assert single.standard_error.item() == pytest.approx(1)
     assert single.log_evidence.item() == pytest.approx(-math.log(4))
@@ -88,7 +81,7 @@ def test_equal_weights_lose_nothing_and_one_weight_loses_everything():
 def repeated():
     """16,000 estimates from 50 draws each: z ~ N(0, 1), x|z ~ N(1.2 z, 0.5²) at x = 0.7."""
     z = standard_normal((50, 16_000), generator(1))
-    nats = distributions.Normal(1.2 * z, numbers(0.5)).log_prob(numbers(0.7))
+    nats = distributions.Normal(1.2 * z, double(0.5)).log_prob(double(0.7))
     return prior_monte_carlo(nats), norm.logpdf(0.7, 0, math.hypot(1.2, 0.5))
 
 
@@ -156,8 +149,8 @@ def test_one_wavy_latent_agrees_with_scipy():
 
     def log_likelihood(z):
         pixels = torch.cat([z, torch.sin(4 * z)], 1)  # (n, 2)
-        normal = distributions.Normal(pixels[:, None], numbers(0.2))
-        return normal.log_prob(numbers(*points)).sum(-1)  # (n, 2)
+        normal = distributions.Normal(pixels[:, None], double(0.2))
+        return normal.log_prob(double(*points)).sum(-1)  # (n, 2)
 
     exact = exact_evidence(log_likelihood, 1)
     for seen, x in zip(exact.log_evidence, points, strict=True):
@@ -172,7 +165,7 @@ def test_the_sum_over_images_is_largest_where_maximum_likelihood_says():
 
     def log_evidence(slope):
         def log_likelihood(z):
-            return distributions.Normal(slope * z, numbers(0.3).sqrt()).log_prob(x)  # (n, 40)
+            return distributions.Normal(slope * z, double(0.3).sqrt()).log_prob(x)  # (n, 40)
 
         return exact_evidence(log_likelihood, 1, 1e-10).log_evidence
 
@@ -215,7 +208,7 @@ def ten_digits_by_numpy(z):
         weight, bias = (stored[f"decoder.{layer}.{part}"] for part in ("weight", "bias"))
         hidden = np.tanh(hidden @ weight.T + bias)
     mean = hidden @ stored["decoder.4.weight"].T + stored["decoder.4.bias"]  # (n, 64)
-    log_variance = float(stored["pixels.variance.log_variance"])
+    log_variance = float(stored["likelihood.variance.log_variance"])
     squares = np.square(mean).sum(1)[:, None] - 2 * mean @ x.T + np.square(x).sum(1)  # (n, 10)
     likelihood = -0.5 * (
         squares * math.exp(-log_variance) + 64 * (math.log(2 * math.pi) + log_variance)
@@ -392,7 +385,7 @@ def test_the_error_is_the_sum_of_what_halving_changed(monkeypatch):
     beyond = norm.pdf(0, 0, 0.2) * 2 * norm.sf(10)
 
     def log_likelihood(z):
-        return distributions.Normal(torch.sin(3 * z), numbers(0.2)).log_prob(numbers(0.4))
+        return distributions.Normal(torch.sin(3 * z), double(0.2)).log_prob(double(0.4))
 
     exact = exact_evidence(log_likelihood, 1)
     relative = (doubt.sum() + beyond) / split.sum()
@@ -406,7 +399,7 @@ def test_a_sharp_peak_beside_the_nodes_is_not_taken_for_resolved():
     is steep, and the factor a / b says so."""
     shifts = torch.linspace(0, 0.6, 61, dtype=torch.float64)  # one image for each place
     deviation = 0.004
-    truth = distributions.Normal(numbers(0), math.hypot(1, deviation)).log_prob(shifts)
+    truth = distributions.Normal(double(0), math.hypot(1, deviation)).log_prob(shifts)
 
     def log_likelihood(z):
         return distributions.Normal(z, deviation, validate_args=False).log_prob(shifts)
@@ -435,10 +428,10 @@ def test_where_nodes_run_out_the_error_says_so(monkeypatch):
 
 def test_an_image_whose_latent_lies_off_the_mesh_is_not_trusted():
     def log_likelihood(z):
-        return distributions.Normal(z, numbers(1.0)).log_prob(numbers(1, 12, 22))
+        return distributions.Normal(z, double(1.0)).log_prob(double(1, 12, 22))
 
     exact = exact_evidence(log_likelihood, 1)
-    truth = distributions.Normal(numbers(0), math.sqrt(2)).log_prob(numbers(1, 12, 22))
+    truth = distributions.Normal(double(0), math.sqrt(2)).log_prob(double(1, 12, 22))
     off = (exact.log_evidence - truth).abs()
     assert (exact.error[:2] >= off[:2]).all()  # posteriors at z = 0.5 and at 6
     assert exact.error[0] < 1e-8

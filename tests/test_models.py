@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from scipy import integrate, stats
 from torch import nn
 from torch.distributions import (
@@ -30,7 +30,6 @@ from vae_tutorial.likelihoods import (
 from vae_tutorial.models import DiagonalEncoder, lower_triangle, network
 from vae_tutorial.noise import generator, standard_normal
 
-fast = settings(deadline=None, max_examples=20, derandomize=True)
 ENCODERS = [models.DiagonalEncoder, models.FullEncoder]
 PIXELS, LATENT = 5, 3
 
@@ -156,7 +155,6 @@ def test_weights_fill_pytorchs_default_range_and_come_from_the_generator():
     assert layer.bias.abs().max() <= 1 / 20
 
 
-@fast
 @given(width=st.integers(1, 6), batch=st.integers(1, 3), seed=st.integers(0, 99))
 def test_a_lower_triangle_is_filled_row_by_row(width, batch, seed):
     entries = standard_normal((batch, width * (width + 1) // 2), generator(seed))
@@ -176,7 +174,6 @@ def test_a_large_entry_below_the_diagonal_keeps_its_gradient_finite():
     torch.testing.assert_close(entries.grad, torch.ones(3).double())
 
 
-@fast
 @given(num_samples=st.integers(1, 4), batch=st.integers(1, 4), full=st.booleans())
 def test_shapes_for_any_number_of_draws(num_samples, batch, full):
     model, x = small(ENCODERS[full]), images(batch)

@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import double, seeds
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, linalg, stats
 
@@ -20,13 +21,6 @@ from vae_tutorial.reparameterization import (
     score_function_gradients,
     symmetric_root,
 )
-
-repeatable = settings(deadline=None, max_examples=20, derandomize=True)
-seeds = st.integers(0, 10_000)
-
-
-def tensor(*values):
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def covariance_matrix(seed, width):
@@ -49,15 +43,15 @@ def worst_error(estimates, exact):
 
 @pytest.mark.equation("vae11")
 def test_a_diagonal_draw_by_hand():
-    z = draw_diagonal(tensor(1.0, -2.0), tensor(0.0, math.log(9.0)), tensor(0.5, -1.0))
-    torch.testing.assert_close(z, tensor(1.5, -5.0), rtol=0, atol=1e-12)
+    z = draw_diagonal(double(1.0, -2.0), double(0.0, math.log(9.0)), double(0.5, -1.0))
+    torch.testing.assert_close(z, double(1.5, -5.0), rtol=0, atol=1e-12)
 
 
 @pytest.mark.equation("vae11")
 def test_a_full_draw_by_hand():
-    root = tensor([2.0, 0.0], [1.0, 3.0])
+    root = double([2.0, 0.0], [1.0, 3.0])
     torch.testing.assert_close(
-        draw_full(tensor(1.0, 0.0), root, tensor(1.0, 2.0)), tensor(3.0, 7.0)
+        draw_full(double(1.0, 0.0), root, double(1.0, 2.0)), double(3.0, 7.0)
     )
 
 
@@ -69,7 +63,6 @@ def test_draws_keep_samples_batch_event():
 
 
 @given(seeds, st.integers(1, 5))
-@repeatable
 def test_the_symmetric_root_agrees_with_scipy(seed, width):
     covariance = covariance_matrix(seed, width)
     root = symmetric_root(covariance)
@@ -86,7 +79,6 @@ def test_roots_come_in_batches():
 
 @pytest.mark.equation("eq-change-of-variables")
 @given(seeds, st.integers(1, 4))
-@repeatable
 def test_every_root_gives_the_density_that_scipy_states(seed, width):
     covariance = covariance_matrix(seed, width)
     mean, noise = standard_normal((2, width), generator(seed + 1))
@@ -100,7 +92,7 @@ def test_every_root_gives_the_density_that_scipy_states(seed, width):
 
 @pytest.mark.equation("vae11", "eq-root-law")
 def test_both_roots_have_the_stated_moments():
-    covariance, mean = covariance_matrix(3, 3), tensor(1.0, 0.0, -1.0)
+    covariance, mean = covariance_matrix(3, 3), double(1.0, 0.0, -1.0)
     noise = standard_normal((50_000, 3), generator(4))
     for root in (torch.linalg.cholesky(covariance), symmetric_root(covariance)):
         centred = draw_full(mean, root, noise) - mean  # (K, 3)
@@ -111,7 +103,6 @@ def test_both_roots_have_the_stated_moments():
 
 @pytest.mark.equation("eq-root-rotation")
 @given(seeds, st.integers(1, 5))
-@repeatable
 def test_the_two_roots_differ_by_a_rotation(seed, width):
     """The polar decomposition of the Cholesky root, by scipy, is L = S Qᵀ with an orthogonal Q."""
     covariance = covariance_matrix(seed, width)
@@ -125,16 +116,16 @@ def test_the_two_roots_differ_by_a_rotation(seed, width):
 
 
 def test_a_gradient_passes_to_mean_and_log_variance():
-    mean, log_variance = tensor(0.4).requires_grad_(), tensor(-0.2).requires_grad_()
-    assert torch.autograd.gradcheck(draw_diagonal, (mean, log_variance, tensor(0.7)))
-    root = tensor([2.0, 0.0], [1.0, 3.0]).requires_grad_()
-    noise = tensor(1.0, 2.0)
-    assert torch.autograd.gradcheck(draw_full, (tensor(1.0, 0.0).requires_grad_(), root, noise))
+    mean, log_variance = double(0.4).requires_grad_(), double(-0.2).requires_grad_()
+    assert torch.autograd.gradcheck(draw_diagonal, (mean, log_variance, double(0.7)))
+    root = double([2.0, 0.0], [1.0, 3.0]).requires_grad_()
+    noise = double(1.0, 2.0)
+    assert torch.autograd.gradcheck(draw_full, (double(1.0, 0.0).requires_grad_(), root, noise))
 
 
 # ---- gradients of expectations
 
-MEAN, LOG_VARIANCE = tensor(1.0, -0.5, 0.3), tensor(0.0, 0.6, -1.2)
+MEAN, LOG_VARIANCE = double(1.0, -0.5, 0.3), double(0.0, 0.6, -1.2)
 
 
 def all_estimates(function, mean, log_variance, noise):
@@ -147,25 +138,24 @@ def all_estimates(function, mean, log_variance, noise):
 
 
 def test_one_draw_by_hand():
-    noise = tensor([2.0])
-    mean, log_variance = tensor(1.0), tensor(math.log(4.0))  # z = 1 + 2 · 2 = 5
+    noise = double([2.0])
+    mean, log_variance = double(1.0), double(math.log(4.0))  # z = 1 + 2 · 2 = 5
     path = pathwise_gradients(squared_norm, mean, log_variance, noise)
-    torch.testing.assert_close(path.mean, tensor([10.0]))  # 2 z
-    torch.testing.assert_close(path.log_variance, tensor([20.0]))  # 2 z · σ ε / 2
-    score = score_function_gradients(tensor(25.0), log_variance, noise)
-    torch.testing.assert_close(score.mean, tensor([25.0]))  # z² · ε / σ
-    torch.testing.assert_close(score.log_variance, tensor([37.5]))  # z² · (ε² − 1) / 2
+    torch.testing.assert_close(path.mean, double([10.0]))  # 2 z
+    torch.testing.assert_close(path.log_variance, double([20.0]))  # 2 z · σ ε / 2
+    score = score_function_gradients(double(25.0), log_variance, noise)
+    torch.testing.assert_close(score.mean, double([25.0]))  # z² · ε / σ
+    torch.testing.assert_close(score.log_variance, double([37.5]))  # z² · (ε² − 1) / 2
 
 
 @given(seeds, st.integers(1, 4))
-@repeatable
 def test_the_score_is_the_gradient_of_the_log_density(seed, width):
     mean, log_variance, noise = standard_normal((3, width), generator(seed))
     parameters = [mean.clone().requires_grad_(), log_variance.clone().requires_grad_()]
     z = draw_diagonal(mean, log_variance, noise)
     law = torch.distributions.Normal(parameters[0], (parameters[1] / 2).exp())
     expected = torch.autograd.grad(law.log_prob(z).sum(), parameters)
-    seen = score_function_gradients(tensor(1.0), log_variance, noise[None])
+    seen = score_function_gradients(double(1.0), log_variance, noise[None])
     for part, gradient in zip(seen, expected, strict=True):
         torch.testing.assert_close(part[0], gradient, rtol=1e-9, atol=1e-9)
 
@@ -191,7 +181,7 @@ def test_all_estimates_are_unbiased_for_a_nonlinear_function():
     in_log_variance = (average(0.4, -0.5 + step) - average(0.4, -0.5 - step)) / (2 * step)
     noise = standard_normal((100_000, 1), generator(6))  # (K, 1)
     for seen in all_estimates(
-        lambda z: (2 * z).tanh().square()[:, 0], tensor(0.4), tensor(-0.5), noise
+        lambda z: (2 * z).tanh().square()[:, 0], double(0.4), double(-0.5), noise
     ):
         assert worst_error(seen.mean, in_mean) < 4.5
         assert worst_error(seen.log_variance, in_log_variance) < 4.5
@@ -207,7 +197,7 @@ def average_over_noise(function):
 @pytest.mark.equation("eq-baseline")
 @pytest.mark.parametrize("baseline", [0.0, 7.3, -2.0])
 def test_a_baseline_changes_no_expectation(baseline):
-    mean, log_variance = tensor(0.4), tensor(-0.5)
+    mean, log_variance = double(0.4), double(-0.5)
 
     def estimates(noise, function):
         z = mean + (0.5 * log_variance).exp() * noise  # (n, 1)
@@ -227,7 +217,7 @@ def test_a_baseline_changes_no_expectation(baseline):
 @pytest.mark.equation("eq-sine-variance")
 @pytest.mark.parametrize("omega", [1.0, 5.0, 11.0, 20.0])
 def test_the_variances_for_a_wave_are_those_on_paper(omega):
-    log_variance, u = tensor(2 * math.log(0.1)), 0.01 * omega**2
+    log_variance, u = double(2 * math.log(0.1)), 0.01 * omega**2
 
     def wave(z):
         return (omega * z[:, 0]).sin()
@@ -236,7 +226,7 @@ def test_the_variances_for_a_wave_are_those_on_paper(omega):
         return score_function_gradients(wave(0.1 * noise), log_variance, noise).mean[:, 0]
 
     def path(noise):
-        return pathwise_gradients(wave, tensor(0.0), log_variance, noise).mean[:, 0]
+        return pathwise_gradients(wave, double(0.0), log_variance, noise).mean[:, 0]
 
     exact = omega * math.exp(-u / 2)
     laws = (
@@ -270,7 +260,7 @@ def test_the_root_moves_no_mean_of_a_gradient_but_moves_its_variance():
             covariance = torch.stack([1 + 0 * rho, rho, rho, 2 + 0 * rho]).reshape(2, 2)
             return draw_full(torch.zeros(2).double(), root(covariance), noise).prod(-1)  # (n,)
 
-        slopes = torch.autograd.functional.jacobian(values, tensor(1.1)).numpy()
+        slopes = torch.autograd.functional.jacobian(values, double(1.1)).numpy()
         assert weights @ slopes == pytest.approx(1, abs=1e-9)
         spreads.append(weights @ (slopes - 1) ** 2)
     assert spreads[0] > 2 * spreads[1]
@@ -280,7 +270,7 @@ def test_the_root_moves_no_mean_of_a_gradient_but_moves_its_variance():
 def test_at_a_jump_the_score_function_is_right_and_the_pathwise_gradient_is_not():
     noise, exact = standard_normal((100_000, 1), generator(8)), stats.norm.pdf(0.3)
     path, score, centred = all_estimates(
-        lambda z: (z.sign()[:, 0] + 1) / 2, tensor(0.3), tensor(0.0), noise
+        lambda z: (z.sign()[:, 0] + 1) / 2, double(0.3), double(0.0), noise
     )
     assert not path.mean.any()
     assert worst_error(score.mean, exact) < 4.5
@@ -289,11 +279,10 @@ def test_at_a_jump_the_score_function_is_right_and_the_pathwise_gradient_is_not(
 
 @pytest.mark.equation("eq-leave-one-out")
 def test_leave_one_out_by_hand():
-    torch.testing.assert_close(leave_one_out(tensor(1.0, 2.0, 6.0)), tensor(4.0, 3.5, 1.5))
+    torch.testing.assert_close(leave_one_out(double(1.0, 2.0, 6.0)), double(4.0, 3.5, 1.5))
 
 
 @given(seeds, st.integers(2, 9))
-@repeatable
 def test_leave_one_out_does_not_look_at_its_own_draw(seed, num_samples):
     values = standard_normal((num_samples,), generator(seed))
     changed = values.clone()
@@ -317,12 +306,12 @@ def test_the_arguments_are_left_alone():
 
 
 def leaf(value):
-    return tensor(value).requires_grad_()
+    return double(value).requires_grad_()
 
 
 def test_the_graph_of_a_recorded_draw():
     mean, log_variance = leaf(0.4), leaf(-0.2)
-    z = draw_diagonal(mean, log_variance, tensor(0.7))
+    z = draw_diagonal(mean, log_variance, double(0.7))
     graph = gradient_graph({"z": z, "mean": mean, "log variance": log_variance})
     assert graph.nodes == ["z: Add", "mean: leaf", "log variance: leaf", "Mul", "Exp", "Mul"]
     chain = [("mean: leaf", "z: Add"), ("Mul", "z: Add"), ("Exp", "Mul"), ("Mul", "Exp")]
@@ -336,7 +325,7 @@ def test_the_slopes_are_products_along_the_paths_of_the_graph():
     x, noise, step = 0.5, 0.7, 1e-6
     a, b, w = leaf(0.8), leaf(-0.4), leaf(1.5)
     mean, log_variance = a * x, b * x
-    z = draw_diagonal(mean, log_variance, tensor(noise))
+    z = draw_diagonal(mean, log_variance, double(noise))
     f = w * z
     loss = (x - f).square()
     named = {"loss": loss, "f": f, "z": z, "mean": mean, "log variance": log_variance}
@@ -375,7 +364,7 @@ def test_a_shared_input_is_one_node_with_two_edges():
 def test_no_edge_leads_into_an_unrecorded_draw():
     mean = leaf(0.4)
     with torch.no_grad():
-        z = draw_diagonal(mean, tensor(0.0), tensor(0.7))
+        z = draw_diagonal(mean, double(0.0), double(0.7))
     z.requires_grad_()
     graph = gradient_graph({"loss": z.square(), "z": z, "mean": mean})
     assert graph.nodes == ["loss: Pow", "z: leaf", "mean: leaf"]
@@ -389,41 +378,41 @@ def test_no_edge_leads_into_an_unrecorded_draw():
     ("call", "message"),
     [
         (
-            lambda: draw_diagonal(MEAN, LOG_VARIANCE, tensor(1.0, 2.0)),
+            lambda: draw_diagonal(MEAN, LOG_VARIANCE, double(1.0, 2.0)),
             "noise must be .* d = 3 as in mean",
         ),
         (
-            lambda: draw_diagonal(MEAN, tensor(1.0), MEAN),
+            lambda: draw_diagonal(MEAN, double(1.0), MEAN),
             "log_variance must be .* d = 3 as in mean",
         ),
         (lambda: draw_diagonal(MEAN * math.nan, MEAN, MEAN), "mean must be finite"),
         (lambda: draw_full(MEAN, torch.eye(2).double(), MEAN), "root must be .* d = 3 as in mean"),
         (
-            lambda: draw_full(MEAN, torch.eye(3).double(), tensor(1.0)),
+            lambda: draw_full(MEAN, torch.eye(3).double(), double(1.0)),
             "noise must be .* d = 3 as in mean",
         ),
-        (lambda: draw_full(tensor(math.inf), torch.eye(1).double(), tensor(1.0)), "mean must be"),
-        (lambda: symmetric_root(tensor([1.0, 2.0], [0.0, 1.0])), "must be symmetric"),
-        (lambda: symmetric_root(tensor([1.0, 2.0], [2.0, 1.0])), "smallest eigenvalue is -1"),
-        (lambda: symmetric_root(tensor(1.0, 2.0)), "covariance"),
+        (lambda: draw_full(double(math.inf), torch.eye(1).double(), double(1.0)), "mean must be"),
+        (lambda: symmetric_root(double([1.0, 2.0], [0.0, 1.0])), "must be symmetric"),
+        (lambda: symmetric_root(double([1.0, 2.0], [2.0, 1.0])), "smallest eigenvalue is -1"),
+        (lambda: symmetric_root(double(1.0, 2.0)), "covariance"),
         (lambda: pathwise_gradients(lambda z: z, MEAN, MEAN, MEAN[None]), r"\(1, 3\) from noise"),
         (
             lambda: pathwise_gradients(lambda z: z[:, 0].detach(), MEAN, MEAN, MEAN[None]),
             "carry no gradient",
         ),
         (
-            lambda: score_function_gradients(tensor(1.0, 2.0), MEAN, MEAN[None]),
+            lambda: score_function_gradients(double(1.0, 2.0), MEAN, MEAN[None]),
             r"noise must be \(K, d\) with K = 2 as in values .*, got shape \(1, 3\)",
         ),
-        (lambda: score_function_gradients(tensor(math.nan), MEAN, MEAN[None]), "values must be"),
-        (lambda: score_function_gradients(tensor(1.0), MEAN, MEAN[None] * math.inf), "noise must"),
+        (lambda: score_function_gradients(double(math.nan), MEAN, MEAN[None]), "values must be"),
+        (lambda: score_function_gradients(double(1.0), MEAN, MEAN[None] * math.inf), "noise must"),
         (
-            lambda: score_function_gradients(tensor(1.0), MEAN[:2], MEAN[None]),
+            lambda: score_function_gradients(double(1.0), MEAN[:2], MEAN[None]),
             "noise must be .* d = 2 as in log_variance",
         ),
-        (lambda: leave_one_out(tensor(1.0)), r"K at least 2, got shape \(1,\)"),
-        (lambda: leave_one_out(tensor(1.0, math.nan)), "values must be finite"),
-        (lambda: gradient_graph({"z": tensor(1.0)}), "z requires no gradient"),
+        (lambda: leave_one_out(double(1.0)), r"K at least 2, got shape \(1,\)"),
+        (lambda: leave_one_out(double(1.0, math.nan)), "values must be finite"),
+        (lambda: gradient_graph({"z": double(1.0)}), "z requires no gradient"),
     ],
 )
 def test_bad_arguments_are_named(call, message):

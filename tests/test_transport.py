@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from drawn import normal, seeds
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
-from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.transport import (
     Atoms,
     collect,
@@ -24,13 +24,7 @@ from vae_tutorial.transport import (
     ring_radius_cdf,
 )
 
-examples = settings(deadline=None, max_examples=25, derandomize=True)
-seeds = st.integers(0, 10_000)
 sizes = st.integers(1, 9)
-
-
-def normal(*shape: int, seed: int = 1) -> torch.Tensor:
-    return standard_normal(shape, generator(seed))
 
 
 def double(values) -> torch.Tensor:
@@ -59,7 +53,6 @@ def test_equal_places_are_one_place():
 
 
 @pytest.mark.equation("eq-push-forward")
-@examples
 @given(seeds, sizes, st.floats(-1, 1))
 def test_a_value_gets_the_mass_of_its_preimage(seed, size, edge):
     law = random_law(size, seed)
@@ -73,7 +66,6 @@ def test_a_value_gets_the_mass_of_its_preimage(seed, size, edge):
     assert below == pytest.approx(source, abs=1e-12)
 
 
-@examples
 @given(seeds, sizes)
 def test_two_maps_are_one_composed(seed, size):
     law = random_law(size, seed)
@@ -84,7 +76,6 @@ def test_two_maps_are_one_composed(seed, size):
 
 
 @pytest.mark.equation("eq-quantile")
-@examples
 @given(seeds, sizes, st.floats(0.001, 0.999), st.floats(-3, 3))
 def test_the_quantile_lies_below_x_exactly_when_the_level_is_reached(seed, size, level, x):
     law = random_law(size, seed)
@@ -145,7 +136,6 @@ def test_a_plane_in_space_against_the_gram_determinant():
 
 
 @pytest.mark.equation("eq-ring")
-@examples
 @given(st.floats(0.01, 5), st.floats(-3.1, 3.1))
 def test_the_ring_in_polar_coordinates(length, angle):
     z = double([length * math.cos(angle), length * math.sin(angle)])
@@ -176,7 +166,6 @@ def test_the_rings_density_in_the_plane_agrees_with_its_radii():
 
 
 @pytest.mark.equation("eq-kolmogorov")
-@examples
 @given(seeds, st.integers(2, 60))
 def test_the_kolmogorov_distance_of_a_sample_is_scipys(seed, size):
     sample = normal(size, seed=seed)
@@ -186,7 +175,6 @@ def test_the_kolmogorov_distance_of_a_sample_is_scipys(seed, size):
 
 
 @pytest.mark.equation("eq-kolmogorov")
-@examples
 @given(seeds, sizes)
 def test_the_kolmogorov_distance_on_a_fine_grid(seed, size):
     law = random_law(size, seed)
@@ -199,7 +187,6 @@ def test_the_kolmogorov_distance_on_a_fine_grid(seed, size):
 
 
 @pytest.mark.equation("eq-atom-floor")
-@examples
 @given(seeds, sizes)
 def test_atoms_stay_away_from_continuous_laws(seed, size):
     law = random_law(size, seed)
@@ -266,7 +253,6 @@ def test_gradients_pass_through_the_energy_distance():
 
 
 @pytest.mark.equation("eq-bridge")
-@examples
 @given(st.floats(-2, 2), st.floats(0.1, 5), st.floats(0.3, 8))
 def test_a_ramp_has_the_least_bridge(centre, gap, slope):
     share = stats.norm.cdf(centre)  # the ramp slope · (z − centre), cut at 0 and at gap

@@ -51,7 +51,7 @@ class Bracket(NamedTuple):
 def tune_step_sizes(
     path: AnnealingPath, z: Tensor, num_leapfrog: int, generator: Generator
 ) -> Tensor:
-    """Step sizes (T + 1, batch) for `anneal`, by a pilot from z drawn at the path's start.
+    """Find step sizes (T + 1, batch) for `anneal` by a pilot, from z drawn at the path's start.
 
     Counted chains must not tune their own: moves that depend on where they have been need
     not leave a density invariant, and E[exp(log_weight)] is lost. Raises as `anneal`.
@@ -109,10 +109,10 @@ def anneal(
 
 @require.shapes(forward="m batch", reverse="n batch")
 def bracket(forward: Tensor, reverse: Tensor) -> Bracket:
-    """E[lower] ≤ log p(x) ≤ E[upper], from log-weights (chains, batch) of both directions.
+    """Bracket log p(x) by chains of both directions: E[lower] ≤ log p(x) ≤ E[upper].
 
-    Chains of one image may share the posterior draw where they start.
-    Source: Grosse et al. 2015, section 4. Book: eq-bracket.
+    Log-weights (chains, batch) to (batch,) each, in nats. Chains of one image may share the
+    posterior draw where they start. Source: Grosse et al. 2015, section 4. Book: eq-bracket.
 
     >>> both = bracket(torch.tensor([[-4.0], [-4.0]]), torch.tensor([[3.0]]))
     >>> print(f"{float(both.lower):.4f} to {float(both.upper):.4f}")

@@ -29,9 +29,9 @@ class Bound(NamedTuple):
 
 @require.shapes(log_likelihood="K *batch", kl="*batch")
 def evidence_lower_bound(log_likelihood: Tensor, kl: Tensor) -> Bound:
-    """Combine log p(x|z) of K draws (K, batch) and KL(q ‖ p(z)) (batch,).
+    """The evidence lower bound from log p(x|z) of K draws and KL(q ‖ p(z)).
 
-    Each term of the Bound is (batch,), in nats.
+    log_likelihood (K, batch), kl (batch,); each term of the Bound is (batch,), in nats.
     Source: Kingma & Welling 2014, eq. 3. Book: vae8, eq-jensen.
 
     >>> log_likelihood = torch.tensor([[-3.0, -8.0], [-5.0, -6.0]])  # two draws, two images
@@ -44,10 +44,11 @@ def evidence_lower_bound(log_likelihood: Tensor, kl: Tensor) -> Bound:
 
 @require.shapes(log_weight="K *batch")
 def importance_weighted_bound(log_weight: Tensor) -> Tensor:
-    """log of the average of K weights p(x, z) / q(z|x), in log space: (K, batch) to (batch,), nats.
+    """The log of the average of K weights p(x, z) / q(z|x), taken in log space.
 
-    Its expectation is L_K: the evidence lower bound at K = 1, rising to log p(x).
-    Source: Burda et al. 2016, eq. 8. Book: eq-importance-weight, eq-importance-bound.
+    log_weight (K, batch) to (batch,), in nats. Its expectation is L_K: the evidence lower bound at
+    K = 1, rising to log p(x). Source: Burda et al. 2016, eq. 8. Book: eq-importance-weight,
+    eq-importance-bound.
 
     >>> weights = torch.tensor([[0.2], [0.4]])
     >>> print(f"{float(importance_weighted_bound(weights.log()).exp()):.4f}")
@@ -60,7 +61,7 @@ def importance_weighted_bound(log_weight: Tensor) -> Tensor:
 def exact_importance_weighted_bound(
     log_weight: Tensor, log_probability: Tensor, num_samples: Sequence[int]
 ) -> Tensor:
-    """L_K without draws: the expectation of `importance_weighted_bound`, for each K asked, in nats.
+    """Compute L_K without draws: the expectation of `importance_weighted_bound`, in nats.
 
     z takes n values, such as the nodes of a quadrature rule, with the given log-weights (n,) and
     log-probabilities (n,), which are rescaled to sum to one; `num_samples` lists m values of K.

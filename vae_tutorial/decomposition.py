@@ -49,9 +49,9 @@ class Decomposition(NamedTuple):
 
 @require.shapes(x="D", variance="number: positive")
 def gaussian_decoder(decoder: LogDensity, x: Tensor, variance: float) -> LatentModel:
-    """p(z) = N(0, 1), p(x|z) = N(x; decoder(z), variance · I) at x (D,); z (n,) to (n, D).
+    """A model with one latent, p(z) = N(0, 1), and p(x|z) = N(x; decoder(z), variance · I).
 
-    Book: eq-curve-model.
+    It is seen from x (D,); `decoder` takes z (n,) to (n, D). Book: eq-curve-model.
 
     >>> model = gaussian_decoder(lambda z: z.unsqueeze(-1), torch.tensor([0.5]), variance=1.0)
     >>> print(f"{float(model.log_likelihood(torch.tensor([0.5]))):.4f}")
@@ -81,13 +81,18 @@ def log_evidence(model: LatentModel, rule: Rule) -> Tensor:
 
 
 def log_posterior(model: LatentModel, rule: Rule) -> LogDensity:
-    """z (n,) to log p(z|x) (n,), normalised by `rule`. Book: eq-posterior, eq-pointwise."""
+    """The log-density of the posterior p(z|x), normalised by `rule`: a function of z (n,), in nats.
+
+    Book: eq-posterior, eq-pointwise.
+    """
     normaliser = log_evidence(model, rule)
     return lambda z: model.log_likelihood(z) + model.log_prior(z) - normaliser
 
 
 def expectation(log_q: LogDensity, function: LogDensity, rule: Rule) -> Tensor:
-    """E_q[function(z)], (); the integrand is zero where q(z) is. Book: eq-quadrature, vae2.
+    """The expectation of function(z) under q, (); the integrand is zero where q(z) is.
+
+    Book: eq-quadrature, vae2.
 
     >>> from vae_tutorial.quadrature import trapezoid
     >>> normal = torch.distributions.Normal(*torch.tensor([1.0, 2.0], dtype=torch.float64))
@@ -99,7 +104,7 @@ def expectation(log_q: LogDensity, function: LogDensity, rule: Rule) -> Tensor:
 
 
 def kl_divergence(log_q: LogDensity, log_p: LogDensity, rule: Rule) -> Tensor:
-    """KL(q ‖ p), (), in nats; infinite where q has mass and p has none.
+    """The KL divergence of q to p, (), in nats; infinite where q has mass and p has none.
 
     Book: eq-kl, eq-one-mode, eq-forward.
 
@@ -151,8 +156,9 @@ def linear_evidence(model: LinearGaussian, x: Tensor) -> Tensor:
 
 @require.shapes(model="fields", x="... D")
 def linear_posterior(model: LinearGaussian, x: Tensor) -> tuple[Tensor, Tensor]:
-    """p(z|x) of a linear model: mean (..., d), and the covariance by its Cholesky factor (d, d).
+    """The posterior of a linear model: its mean (..., d), and its covariance as a Cholesky factor.
 
+    The factor (d, d) is the same for every x.
     Source: Bishop 2006, eq. 2.116. Book: eq-linear-posterior.
 
     >>> model = LinearGaussian(torch.ones(1, 1), torch.zeros(1), torch.tensor(1.0))

@@ -65,7 +65,7 @@ def exact_log_evidence(model: VAE, x: Tensor, tolerance: float = 1e-4) -> Exact:
 def exact_log_posterior(model: VAE, x: Tensor, rule: Rule) -> Tensor:
     """log p(z|x) at the n nodes of a rule, which also normalises it: (n, batch), in nats.
 
-    Raises ValueError or TypeError on bad input. Book: eq-posterior.
+    Book: eq-posterior.
     """
     _require_double(model, x)
     require.event("the nodes", rule.nodes, model.encoder.latent)
@@ -78,7 +78,7 @@ def exact_log_posterior(model: VAE, x: Tensor, rule: Rule) -> Tensor:
 def log_weights(model: VAE, x: Tensor, posterior: Posterior, noise: Tensor) -> Tensor:
     """`log_weight` under any q, every image with the same noise (n, latent): (n, batch), in nats.
 
-    Raises ValueError or TypeError on bad input. Book: eq-importance-weight.
+    Book: eq-importance-weight.
     """
     z = posterior.draw(noise[:, None])  # (n, batch, latent)
     return log_weight(model.log_likelihood(x, z), posterior, z)  # (n, batch)
@@ -87,7 +87,7 @@ def log_weights(model: VAE, x: Tensor, posterior: Posterior, noise: Tensor) -> T
 def exact_bound(model: VAE, x: Tensor, posterior: Posterior) -> ExactBound:
     """The bound of any Gaussian q by Gauss–Hermite; the error is the change on a finer rule.
 
-    Raises ValueError or TypeError on bad input. Book: eq-hermite-bound.
+    Book: eq-hermite-bound.
     """
     _require_double(model, x)
     _require_posterior("posterior", posterior, model, x)
@@ -132,7 +132,7 @@ def best_posterior(model: VAE, x: Tensor, start: Posterior) -> Posterior:
     To first order in ρ and B, a step is the natural-gradient step of Gaussian variational
     inference, Σ ← Σ + 2ρ Σ (∇_Σ elbo) Σ and mean ← mean + ρ Σ ∇_mean elbo (Khan & Nielsen 2018;
     Khan & Rue 2023). Here Σ moves along an exponential, not along a line. A step that lowers the
-    bound is halved. Raises ValueError or TypeError, or RuntimeError after MOST_STEPS.
+    bound is halved. Raises RuntimeError after MOST_STEPS.
     Source: Opper & Archambeau 2009. Book: eq-best-gaussian, eq-climb.
     """
     _require_double(model, x)

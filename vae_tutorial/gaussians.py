@@ -17,8 +17,9 @@ LOG_TWO_PI = math.log(2 * math.pi)
 
 @require.shapes(x="... d", mean="... d", log_variance="... d|1")
 def log_normal(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """log N(x; mean, diag(exp(log_variance))), summed over the last axis: (..., d) to (...), nats.
+    """Score x by a diagonal Gaussian: log N(x; mean, diag(exp(log_variance))), in nats.
 
+    The d coordinates are summed: x and mean (..., d), log_variance (..., d) or shared, to (...).
     Source: Bishop 2006, eq. 2.43. Book: eq-log-normal.
 
     >>> x = torch.tensor([[0.0, 0.0], [1.0, -1.0]])
@@ -32,8 +33,9 @@ def log_normal(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 @require.shapes(x="... d", mean="... d", cholesky="... d d: cholesky")
 def log_normal_full(x: Tensor, mean: Tensor, cholesky: Tensor) -> Tensor:
-    """log N(x; mean, L Lᵀ) with L = `cholesky` (..., d, d): (..., d) to (...), in nats.
+    """Score x by a full Gaussian: log N(x; mean, L Lᵀ) with L = `cholesky`, in nats.
 
+    x and mean (..., d), cholesky (..., d, d), to (...).
     Source: Bishop 2006, eq. 2.43. Book: eq-log-normal.
 
     >>> two = 2 * torch.eye(2)  # deviations of 2, so each variance is 4
@@ -46,7 +48,7 @@ def log_normal_full(x: Tensor, mean: Tensor, cholesky: Tensor) -> Tensor:
 
 @require.shapes(log_variance="... d")
 def entropy(log_variance: Tensor) -> Tensor:
-    """Entropy of a diagonal Gaussian: log_variance (..., d) to (...), in nats.
+    """The entropy of a diagonal Gaussian, in nats: log_variance (..., d) to (...).
 
     Source: Bishop 2006, eq. 1.110. Book: eq-entropy.
 
@@ -58,8 +60,9 @@ def entropy(log_variance: Tensor) -> Tensor:
 
 @require.shapes(mean="... d", log_variance="... d|1")
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL of a diagonal Gaussian to N(0, I): (..., d) each, to (...), in nats.
+    """The KL divergence of a diagonal Gaussian to N(0, I), in nats.
 
+    mean (..., d), log_variance (..., d) or shared, to (...).
     Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
 
     >>> means = torch.tensor([[0.0, 0.0], [1.0, 2.0]])
@@ -76,8 +79,9 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 def kl_between(
     mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor
 ) -> Tensor:
-    """KL of one diagonal Gaussian to another, (..., d) each, to (...), in nats.
+    """The KL divergence of one diagonal Gaussian to another, in nats.
 
+    Means (..., d), log-variances (..., d) or shared, to (...).
     Source: Doersch 2016, eq. 6. Book: eq-kl-gaussians, eq-bregman.
 
     >>> zero, one = torch.zeros(3), torch.ones(3)
@@ -90,8 +94,9 @@ def kl_between(
 
 @require.shapes(mean="... d", cholesky="... d d: cholesky")
 def kl_to_standard_normal_full(mean: Tensor, cholesky: Tensor) -> Tensor:
-    """KL(N(mean, L Lᵀ) ‖ N(0, I)): mean (..., d), cholesky (..., d, d) to (...), in nats.
+    """The KL divergence of a full Gaussian N(mean, L Lᵀ) to N(0, I), in nats.
 
+    mean (..., d), L = `cholesky` (..., d, d), to (...).
     Source: Doersch 2016, eq. 7. Book: eq-kl-standard.
 
     >>> kl_to_standard_normal_full(torch.ones(2), torch.eye(2))
@@ -110,8 +115,9 @@ def kl_to_standard_normal_full(mean: Tensor, cholesky: Tensor) -> Tensor:
 def kl_between_full(
     mean: Tensor, cholesky: Tensor, other_mean: Tensor, other_cholesky: Tensor
 ) -> Tensor:
-    """KL(N(mean, L Lᵀ) ‖ N(other_mean, M Mᵀ)) from the factors L and M, to (...), in nats.
+    """The KL divergence of one full Gaussian to another, from their factors L and M, in nats.
 
+    Means (..., d), factors (..., d, d), to (...); the covariances are L Lᵀ and M Mᵀ.
     Source: Doersch 2016, eq. 6. Book: eq-kl-gaussians, eq-whitened.
 
     >>> one, half = torch.eye(2), torch.eye(2) / 2

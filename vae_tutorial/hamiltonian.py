@@ -29,11 +29,11 @@ def leapfrog(
     step_size: Tensor,
     num_leapfrog: int,
 ) -> tuple[Tensor, Tensor]:
-    """Half a kick, a drift, half a kick, num_leapfrog times: the new (z, momentum).
+    """Follow the force by half a kick, a drift and half a kick, num_leapfrog times.
 
-    Preserves volume, and undoes itself once the momentum is negated. z and
-    momentum are (chains, batch, latent), step_size (batch,) or (). Raises
-    ValueError where the log-density has no finite gradient at z.
+    Returns the new (z, momentum). The map preserves volume, and undoes itself once the momentum is
+    negated. z and momentum are (chains, batch, latent), step_size (batch,) or (). Raises ValueError
+    where the log-density has no finite gradient at z.
     Source: Neal 2011, section 5.2.3.3. Book: eq-leapfrog.
 
     >>> z, momentum = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
@@ -62,7 +62,7 @@ def hamiltonian_step(
     num_leapfrog: int,
     generator: Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Fresh momentum, `leapfrog`, accept or stay: the density is left invariant.
+    """Draw a momentum, follow it, and accept the end or stay: the density is left invariant.
 
     Returns z and the probability to accept (chains, batch). Raises ValueError
     where the log-density of z itself, or its gradient there, is not finite.

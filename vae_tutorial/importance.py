@@ -91,7 +91,7 @@ def estimate_log_likelihood(
     """log p(x) of each image (n, pixels) from K importance samples: an Estimate of (n,), in nats.
 
     The estimate is biased low; its error is that of `from_chunks`. Memory does not grow with K.
-    `weigh` may be a compiled `make_weigh(model)`. Raises ValueError or TypeError on bad input.
+    `weigh` may be a compiled `make_weigh(model)`.
     Source: Burda et al. 2016, section 5. Book: eq-streaming-weights.
     """
     require.event("images", images, model.encoder.width)
@@ -122,7 +122,7 @@ def from_chunks(chunks: Chunk, num_samples: int) -> Estimate:
     delta method alone is far too small. So is this error for most single images, while for a few
     it is too large: what never was drawn leaves no trace. It is made for averages over many
     images. One draw tells no error: infinite at K = 1.
-    Raises ValueError or TypeError on bad input. Source: Efron & Stein 1981.
+    Source: Efron & Stein 1981.
     Book: eq-streaming-weights.
 
     The weights 1, 3 and 2, 6 in two chunks; their mean is 3:

@@ -18,7 +18,7 @@ HALVINGS = 6  # products of up to 64 factors of at most 2: far below float32's l
 
 
 def softplus_sum(logits: Tensor) -> Tensor:
-    """Σ log(1 + exp(l)) over the last axis, (..., pixels) to (...): −log p of an all-black image.
+    """Sum log(1 + exp(l)) over the last axis, (..., pixels) to (...): −log p of an all-black image.
 
     Products of factors 1 + exp(−|l|), at most 2 each, need one logarithm for up to 64 of them.
 
@@ -36,7 +36,7 @@ def softplus_sum(logits: Tensor) -> Tensor:
 
 @require.shapes(x="... pixels: binary", logits="... pixels")
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
-    """log p(x|z) of binary pixels, summed over the last axis: (..., pixels) to (...), in nats.
+    """Score binary pixels by their logits: log p(x|z), (..., pixels) to (...), in nats.
 
     Raises ValueError unless every pixel is 0 or 1: a grey pixel has no Bernoulli likelihood.
     Source: Kingma & Welling 2014, appendix C.1. Book: eq-bernoulli.

@@ -43,7 +43,7 @@ class RateLaw(NamedTuple):
 
 @require.shapes(images="n D")
 def spectrum(images: Tensor) -> Spectrum:
-    """Mean and eigenvalues of the covariance of images (n, D), with divisor n.
+    """The mean of images (n, D), and the spectrum of their covariance, with divisor n.
 
     Book: eq-covariance.
 
@@ -85,8 +85,9 @@ def most_likely(data: Spectrum, latent: int) -> LinearGaussian:
 
 
 def evidence_at_mean(model: LinearGaussian, x: Tensor) -> Tensor:
-    """log p(x) by Bayes' rule at the posterior mean, from d by d matrices: (..., D) to (...), nats.
+    """Compute log p(x) by Bayes' rule at the posterior mean: (..., D) to (...), in nats.
 
+    Its matrices are d by d, however many pixels there are.
     Source: Chib 1995. Book: eq-small-evidence.
     """
     mean, cholesky = linear_posterior(model, x)  # (..., d), (d, d)
@@ -128,7 +129,7 @@ def diagonal_gap(model: LinearGaussian) -> Tensor:
 
 @require.shapes(eigenvalues="D", variance="...: positive", latent="count<=D")
 def rate_law(eigenvalues: Tensor, variance: Tensor, latent: int) -> RateLaw:
-    """Rate and squared error of the best linear VAE with d latents, at each variance (...).
+    """The rate and the squared error of the best linear VAE with d latents, at each variance (...).
 
     The eigenvalues (D,) are those of the covariance of the images, the largest first.
     Source: Cover & Thomas 2006, sec. 10.3. Book: eq-rate-law, eq-error-law.
@@ -145,10 +146,10 @@ def rate_law(eigenvalues: Tensor, variance: Tensor, latent: int) -> RateLaw:
 
 @require.shapes(images="n D", shift="... D", variance="(): positive")
 def shift_gain(images: Tensor, shift: Tensor, variance: Tensor) -> Tensor:
-    """log of the mean likelihood ratio when the mean image moves: shift (..., D) to (...), nats.
+    """The log of the mean likelihood ratio when the mean image moves by a shift, in nats.
 
-    If no shift gains, then no decoder beats the constant mean image at this variance ().
-    Source: Lindsay 1983. Book: eq-any-decoder.
+    images (n, D), shift (..., D), to (...). If no shift gains, then no decoder beats the constant
+    mean image at this variance (). Source: Lindsay 1983. Book: eq-any-decoder.
 
     >>> images = torch.tensor([[-1.0], [1.0]])
     >>> gain = shift_gain(images, torch.tensor([[0.0], [1.0]]), torch.tensor(0.25))

@@ -39,9 +39,9 @@ class Exact(NamedTuple):
 
 @require.shapes(log_likelihood="n>=2 batch")
 def prior_monte_carlo(log_likelihood: Tensor) -> PriorEstimate:
-    """The average of p(x|z) over n draws of the prior: (n, batch) to (batch,).
+    """Estimate log p(x) by the average of p(x|z) over n draws of the prior.
 
-    Source: Owen 2013, ch. 9.
+    log_likelihood (n, batch), to (batch,) each. Source: Owen 2013, ch. 9.
     Book: eq-prior-draws, eq-effective-sample-size, eq-log-error.
 
     >>> likelihood = torch.tensor([[0.1], [0.3], [0.2]])
@@ -116,12 +116,12 @@ def exact_evidence(log_likelihood: LogLikelihood, latent: int, tolerance: float 
         cells = halves._replace(
             centres=halves.centres.flatten(0, 1), sums=halves.sums.flatten(0, 1)
         )
-    return _collect(rounds, largest)
+    return _gather(rounds, largest)
 
 
 @torch.no_grad()
 def divergence_from_prior(log_likelihood: LogLikelihood, exact: Exact) -> Tensor:
-    """KL(p(z|x) ‖ p(z)), what x tells about z, on the mesh of `exact_evidence`: (batch,), nats.
+    """What x tells about z: KL(p(z|x) ‖ p(z)) on the mesh of `exact_evidence`, (batch,), in nats.
 
     Its exponential is about how many draws of the prior log p(x) needs.
     Source: Chatterjee & Diaconis 2018, theorem 1.1. Book: eq-information.
@@ -132,7 +132,8 @@ def divergence_from_prior(log_likelihood: LogLikelihood, exact: Exact) -> Tensor
     """
     total = torch.zeros_like(exact.log_evidence)  # (batch,)
     for rule in map(Rule, *(part.split(BLOCK) for part in exact.rule)):
-        log_ratio = _table(log_likelihood, rule.nodes) - exact.log_evidence  # (nodes, batch)
+        log_likelihoods = _likelihood_table(log_likelihood, rule.nodes)  # (nodes, batch)
+        log_ratio = log_likelihoods - exact.log_evidence
         total += ((log_ratio + _log_mass(rule)).exp() * log_ratio).sum(0)
     return total
 
@@ -148,7 +149,7 @@ def _cell_rule(centres: Tensor, width: float) -> Rule:
     return Rule((centres[:, None] + inner.nodes).flatten(0, 1), inner.weights.repeat(len(centres)))
 
 
-def _table(log_likelihood: LogLikelihood, nodes: Tensor) -> Tensor:
+def _likelihood_table(log_likelihood: LogLikelihood, nodes: Tensor) -> Tensor:
     """log p(x|z) at nodes (n, latent), checked: (n, batch)."""
     nats = log_likelihood(nodes)
     require.finite("log_likelihood(z)", nats)
@@ -164,7 +165,7 @@ def _sum_cells(log_likelihood: LogLikelihood, centres: Tensor, width: float) -> 
     step = max(1, BLOCK // size)  # cells in a block
     for start in range(0, len(centres), step):
         rule = _cell_rule(centres[start : start + step], width)
-        nats = _table(log_likelihood, rule.nodes)  # (nodes, batch)
+        nats = _likelihood_table(log_likelihood, rule.nodes)  # (nodes, batch)
         if start == 0:  # room for all results at once: small pieces would scatter the memory
             sums, largest = nats.new_empty(len(centres), nats.shape[1]), nats[0]
         shares = (nats + _log_mass(rule)).unflatten(0, (-1, size))  # (cells, size, batch)
@@ -193,7 +194,7 @@ def _select(halved: Halved, chosen: Tensor) -> Halved:
     return Halved(halves, halved.sums[chosen], halved.doubt[chosen])
 
 
-def _collect(rounds: list[Halved], largest: Tensor) -> Exact:
+def _gather(rounds: list[Halved], largest: Tensor) -> Exact:
     """log p(x), its error and its rule from the cells of all rounds, none of them split further."""
     rules = [_cell_rule(part.halves.centres.flatten(0, 1), part.halves.width) for part in rounds]
     rule = Rule(*(torch.cat(part) for part in zip(*rules, strict=True)))

@@ -113,7 +113,6 @@ def log_weight(log_likelihood: Tensor, posterior: Posterior, z: Tensor) -> Tenso
     """log of the weight p(x|z) p(z) / q(z|x) of draws z (K, batch, latent): (K, batch), in nats.
 
     `log_likelihood` is log p(x|z) of the same draws, (K, batch); `posterior` is q(z|x).
-    Raises ValueError or TypeError on bad input.
     Source: Burda et al. 2016, eq. 7. Book: eq-importance-weight.
 
     Where q is the prior, the weight is the likelihood:
@@ -131,7 +130,7 @@ def log_weight(log_likelihood: Tensor, posterior: Posterior, z: Tensor) -> Tenso
 def log_aggregate(posterior: Posterior, z: Tensor) -> Tensor:
     """log of q(z|x) averaged over the n images behind `posterior`: z (m, latent) to (m,), in nats.
 
-    Raises ValueError or TypeError on bad input. Source: Hoffman & Johnson 2016.
+    Source: Hoffman & Johnson 2016.
     Book: eq-aggregate, eq-rate-split.
     """
     log_densities = posterior.log_density(z.unsqueeze(-2))  # (m, n)
@@ -225,7 +224,7 @@ class VAE(nn.Module):
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z): each image of x (batch, pixels) at its K latents z (K, batch, latent).
 
-        Returns (K, batch), in nats. Raises ValueError or TypeError on bad input.
+        Returns (K, batch), in nats.
         """
         images = x.expand(*z.shape[:-1], -1)  # (K, batch, pixels)
         return self.likelihood.log_density(images, self.decoder(z), z)  # (K, batch)

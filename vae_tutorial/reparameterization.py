@@ -29,8 +29,9 @@ class Graph(NamedTuple):
 
 @require.shapes(mean="... d", log_variance="... d", noise="... d")
 def draw_diagonal(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """z = mean + exp(log_variance / 2) · noise; noise (K, batch, d) or what broadcasts, to z.
+    """Draw from a diagonal Gaussian by z = mean + exp(log_variance / 2) · noise.
 
+    mean and log_variance (batch, d), noise (K, batch, d), to z (K, batch, d); they broadcast.
     Source: Kingma & Welling 2014, section 2.4. Book: vae11.
 
     >>> draw_diagonal(torch.tensor([1.0, 2.0]), torch.zeros(2), torch.tensor([[0.5, -0.5]]))
@@ -41,8 +42,9 @@ def draw_diagonal(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
 
 @require.shapes(mean="... d", root="... d d", noise="... d")
 def draw_full(mean: Tensor, root: Tensor, noise: Tensor) -> Tensor:
-    """z = mean + R · noise for any root R (..., d, d) with R Rᵀ = Σ; noise (K, batch, d) to z.
+    """Draw from a full Gaussian by z = mean + R · noise, for any root R with R Rᵀ = Σ.
 
+    mean (batch, d), root (batch, d, d), noise (K, batch, d), to z (K, batch, d); they broadcast.
     Source: Rezende et al. 2014. Book: vae11, eq-root-law, eq-change-of-variables.
 
     >>> root = torch.tensor([[1.0, 0.0], [0.5, 1.0]])
@@ -76,11 +78,12 @@ def symmetric_root(covariance: Tensor) -> Tensor:
 def pathwise_gradients(
     function: Callable[[Tensor], Tensor], mean: Tensor, log_variance: Tensor, noise: Tensor
 ) -> Gradients:
-    """Gradients of E[f(z)] through the draw: mean and log_variance (d,), noise (K, d) to (K, d).
+    """Estimate the gradients of E[f(z)] through the draw, once for each of K draws.
 
-    `function` maps z (K, d) to (K,), row by row. Where it has no gradient ValueError is raised;
-    where it jumps, the estimates are biased and nothing warns.
-    Source: Kingma & Welling 2014, section 2.4. Book: eq-pathwise, eq-sine-variance.
+    mean and log_variance (d,), noise (K, d), to (K, d) each. `function` maps z (K, d) to (K,), row
+    by row. Raises ValueError where it has no gradient; where it jumps, the estimates are biased
+    and nothing warns. Source: Kingma & Welling 2014, section 2.4. Book: eq-pathwise,
+    eq-sine-variance.
 
     >>> at, noise = torch.tensor([3.0]), torch.zeros(1, 1)
     >>> pathwise_gradients(lambda z: z.square().sum(-1), at, torch.zeros(1), noise).mean
@@ -98,11 +101,11 @@ def pathwise_gradients(
 
 @require.shapes(values="K", log_variance="d", noise="K d")
 def score_function_gradients(values: Tensor, log_variance: Tensor, noise: Tensor) -> Gradients:
-    """The same gradients from values f(z) alone: (K,), noise (K, d) to (K, d).
+    """Estimate the same gradients from values f(z) alone, which need no gradient of f.
 
-    Each value multiplies the gradient of log q(z) at z = mean + σ noise.
-    Source: Williams 1992. Book: eq-score-function, eq-baseline, eq-score-variance,
-    eq-sine-variance, eq-step-gradient.
+    values (K,), log_variance (d,), noise (K, d), to (K, d) each. Each value multiplies the gradient
+    of log q(z) at z = mean + σ noise. Source: Williams 1992. Book: eq-score-function, eq-baseline,
+    eq-score-variance, eq-sine-variance, eq-step-gradient.
 
     >>> values, noise = torch.tensor([4.0, 2.0]), torch.tensor([[1.0], [-1.0]])
     >>> score_function_gradients(values, torch.zeros(1), noise).mean

@@ -148,8 +148,7 @@ def fit(
 ) -> Fitted:
     """Train a copy of `model` on images (n, pixels), with one noise draw an image a step.
 
-    Raises ValueError or TypeError on bad input, and ValueError once the bound
-    or a parameter is not finite.
+    Raises ValueError once the bound or a parameter is not finite.
     Source: Kingma & Welling 2014, algorithm 1. Book: eq-objective.
 
     >>> from vae_tutorial.likelihoods import GaussianPixels, SharedVariance
@@ -184,10 +183,7 @@ def fit(
 def average_bound(
     model: nn.Module, images: Tensor, num_samples: int, generator: torch.Generator
 ) -> Bound:
-    """The bound of each image, a Bound of (n,) in nats, from `num_samples` draws. Book: vae8.
-
-    Raises ValueError or TypeError on bad input.
-    """
+    """The bound of each image, a Bound of (n,) in nats, from `num_samples` draws. Book: vae8."""
     require.generator(generator)
     shape = (num_samples, len(images), model.encoder.latent)
     return model(images, standard_normal(shape, generator, like=images))

@@ -71,7 +71,7 @@ def quantile(law: Atoms, level: Tensor) -> Tensor:
 
 @require.shapes(z="n d", log_density="n")
 def log_density_of_image(function: Map, z: Tensor, log_density: Tensor) -> Tensor:
-    """log-density at function(z), per unit of the image's volume: (n,), in nats.
+    """The log-density of function(z), per unit of the image's volume: (n,), in nats.
 
     `function` takes z (n, d) to x (n, D), D ≥ d, row by row, one-to-one and
     smooth; `log_density` (n,) is that of z. Raises ValueError where the map
@@ -97,8 +97,9 @@ def log_density_of_image(function: Map, z: Tensor, log_density: Tensor) -> Tenso
 
 @require.shapes(z="... 2")
 def ring(z: Tensor) -> Tensor:
-    """z / 10 + z / ‖z‖: (..., 2) to (..., 2). Raises ValueError at z = 0.
+    """Map the plane to a ring by z / 10 + z / ‖z‖: (..., 2) to (..., 2).
 
+    Raises ValueError at z = 0.
     Source: Doersch 2016, figure 2. Book: eq-ring.
 
     >>> ring(torch.tensor([5.0, 0.0]))
@@ -111,7 +112,9 @@ def ring(z: Tensor) -> Tensor:
 
 @require.shapes(radius="...: nonnegative")
 def ring_radius_cdf(radius: Tensor) -> Tensor:
-    """P(‖ring(z)‖ ≤ radius) for z ~ N(0, I) in the plane: (...) to (...). Book: eq-ring-radius.
+    """The probability that ‖ring(z)‖ ≤ radius, for z ~ N(0, I) in the plane: (...) to (...).
+
+    Book: eq-ring-radius.
 
     >>> print([f"{share:.4f}" for share in ring_radius_cdf(torch.tensor([0.9, 1.1, 1.2]))])
     ['0.0000', '0.3935', '0.8647']
@@ -135,7 +138,7 @@ def kolmogorov_distance(law: Atoms, cdf: Map) -> Tensor:
 
 @require.shapes(x="n>=2 D", y="m>=2 D")
 def energy_distance(x: Tensor, y: Tensor) -> Tensor:
-    """Unbiased estimate from draws x (n, D) and y (m, D), to a scalar.
+    """Estimate how far two laws lie apart from draws x (n, D) and y (m, D), without bias: ().
 
     Source: Székely & Rizzo 2013. Book: eq-energy-distance.
 
@@ -163,10 +166,10 @@ def least_bridge(share: Tensor, gap: float, slope: Tensor) -> Tensor:
 
 @require.shapes(x="... D", variance="number: positive", num_nodes="count>=2")
 def noisy_log_density(x: Tensor, curve: Map, variance: float, num_nodes: int) -> Tensor:
-    """log ∫ N(x; curve(z), variance I) N(z; 0, 1) dz by an equal-step sum: (batch, D) to (batch,).
+    """The log-density of a point of a curve with noise on it: (batch, D) to (batch,), in nats.
 
-    `curve` takes nodes z (n, 1) to (n, D).
-    Source: Doersch 2016, eq. 1. Book: eq-noisy-image, eq-curve-limit.
+    log ∫ N(x; curve(z), variance I) N(z; 0, 1) dz is summed in equal steps of z. `curve` takes
+    nodes z (n, 1) to (n, D). Source: Doersch 2016, eq. 1. Book: eq-noisy-image, eq-curve-limit.
 
     >>> x = torch.zeros(1, 1, dtype=torch.float64)  # z plus noise of variance 3: N(0, 4) at 0
     >>> print(f"{float(noisy_log_density(x, lambda z: z, 3.0, 101)):.4f}")
