@@ -60,12 +60,13 @@ map: $(INSTALLED)  ## write the tables and the contract on imports that follow f
 style: $(INSTALLED)  ## how long the cells, the paragraphs and the functions are; a report, not a test
 	$(BIN)/python tools/style.py
 
-lint: lint-python lint-scripts  ## ruff (code and notebooks), the layers contract, style and types of the live figures (needs node)
+lint: lint-python lint-scripts  ## ruff (code and notebooks), the layers contract, mypy, style and types of the live figures (needs node)
 
 lint-python: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 $(SCRIPT_TOOLS): package.json package-lock.json .npmrc
 	@command -v npm > /dev/null || { echo "The scripts of the live figures were not checked: that needs node and npm, and there is no npm here." >&2; exit 1; }

@@ -96,7 +96,7 @@ def test_what_comes_back_is_what_went_in_bit_for_bit(path):
     target = generator(6)
     seen, notes = checkpoints.load_checkpoint(path, initial_state(small()), target)
     assert notes == NOTES
-    assert seen.count == 1234
+    assert seen.steps == 1234
     assert bits(seen.parameters) == bits(state.parameters)
     assert bits(seen.moments.first) == bits(state.moments.first)
     assert bits(seen.moments.second) == bits(state.moments.second)

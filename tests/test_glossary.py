@@ -25,7 +25,7 @@ OTHER_SENSES = (  # phrases that hold a term's word and mean something else
 ELSEWHERE = {("06-linear", "law")}  # a chapter gives the word a meaning of its own
 NO_PROSE = (  # what is blanked out, in this order
     r"^`{3,}\{margin\}.*?^`{3,}$",  # notes beside the text
-    r"^```\w+\n.*?^```$",  # commands
+    r"^```(?:\w+|\{source\})\n.*?^```$",  # commands, and names of what is listed
     r"^`{3,}.*$|^:\w+:.*$",  # the lines of a directive itself
     r"^\$\$.*?^\$\$[^\n]*",
     r"^#.*$|^\|.*$",  # headings and tables

@@ -585,7 +585,7 @@ PLAIN = Settings(hidden=(3,), epochs=5, seed=4)
 def kept(folder, settings=PLAIN, notes=None):
     """A folder as it is after one epoch, and the state in it."""
     start = initial_state(build(settings, 64))
-    state = start._replace(count=15)
+    state = start._replace(steps=15)
     generator = noise.generator(9)
     torch.rand(7, generator=generator)
     default = json.dumps(describe(settings, FEW).notes() | {"history": [{"epoch": 1}]})
@@ -602,7 +602,7 @@ def taken_up(folder, settings=PLAIN):
 
 def test_an_empty_folder_is_a_fresh_start(tmp_path):
     state, history, generator = taken_up(tmp_path)
-    assert state.count == 0
+    assert state.steps == 0
     assert history == []
     assert torch.equal(generator.get_state(), noise.generator(4).get_state())
 
@@ -610,7 +610,7 @@ def test_an_empty_folder_is_a_fresh_start(tmp_path):
 def test_a_run_is_taken_up_where_it_stood(tmp_path):
     expected, stood = kept(tmp_path)
     state, history, generator = taken_up(tmp_path)
-    assert state.count == 15
+    assert state.steps == 15
     assert history == [{"epoch": 1}]
     assert torch.equal(generator.get_state(), stood.get_state())
     for name, value in expected.parameters.items():

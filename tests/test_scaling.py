@@ -75,7 +75,7 @@ def test_an_epoch_in_place_ends_where_the_pure_one_does():
     step, start = make_step(small(), negative_elbo), initial_state(small())
     pure, pure_means = run_epoch(step, start, epoch(grey()), 0.01)
     mine, means = run_epoch(in_place(step), start, epoch(grey()), 0.01)
-    assert mine.count == pure.count == 5
+    assert mine.steps == pure.steps == 5
     assert all(map(torch.equal, tensors(mine), tensors(pure)))
     assert all(map(torch.equal, means, pure_means))
     assert mine.parameters is start.parameters  # and so the start is gone

@@ -142,7 +142,7 @@ def best_posterior(model: VAE, x: Tensor, start: Posterior) -> Posterior:
     free = torch.ones_like(start.root[0])  # (latent, latent)
     free = free.diag().diag() if family is DiagonalPosterior else free
 
-    def look(x, mean, root) -> Local:
+    def look(x: Tensor, mean: Tensor, root: Tensor) -> Local:
         log_weight = log_weights(model, x, family.from_root(mean, root), rule.nodes)
         return Local(mean, root, *weight_moments(log_weight, rule))
 

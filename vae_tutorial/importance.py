@@ -28,7 +28,8 @@ class ImportanceBound(NamedTuple):
 class ImportanceWeighted(VAE):
     """A VAE, same parameters and same names, that also reports the log of its average weight."""
 
-    def forward(self, x: Tensor, noise: Tensor) -> ImportanceBound:
+    # It has all of a Bound's fields, though no NamedTuple can inherit from another and add one.
+    def forward(self, x: Tensor, noise: Tensor) -> ImportanceBound:  # type: ignore[override]
         """x (batch, pixels), noise (K, batch, latent) to an ImportanceBound of (batch,).
 
         Book: eq-importance-weight, eq-importance-bound.
@@ -65,7 +66,7 @@ def make_weigh(model: VAE) -> Weigh:
     mean and log_variance are q(z|x)'s, (1, latent); noise is (draws, 1, latent).
     """
 
-    def weigh(x, mean, log_variance, noise):
+    def weigh(x: Tensor, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Chunk:
         posterior = DiagonalPosterior(mean, log_variance)
         z = posterior.draw(noise)  # (draws, 1, latent)
         # The decoder sees all draws as one batch; one product scores the image under all of them.

@@ -165,3 +165,6 @@ class BernoulliPixels(nn.Module):
         """A draw of x from p(x|z), every pixel 0 or 1: (..., pixels)."""
         uniform = torch.rand(decoded.shape, generator=generator, dtype=torch.float64).to(decoded)
         return (uniform < decoded.sigmoid()).to(decoded.dtype)  # (..., pixels)
+
+
+Likelihood = GaussianPixels | BernoulliPixels

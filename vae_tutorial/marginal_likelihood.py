@@ -101,7 +101,8 @@ def exact_evidence(log_likelihood: LogLikelihood, latent: int, tolerance: float 
     width = 2 * MESH_REACH / CELLS
     axis = torch.arange(CELLS, dtype=torch.float64) * width + width / 2 - MESH_REACH
     cells = _sum_cells(log_likelihood, grid(axis, latent), width)
-    largest, rounds, evaluated = cells.largest, [], 0
+    rounds: list[Halved] = []
+    largest, evaluated = cells.largest, 0
     while len(cells.centres):
         share = (cells.width / (2 * MESH_REACH)) ** latent  # of the mesh, in one cell
         halved = _halve(log_likelihood, cells)

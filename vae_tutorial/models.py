@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vae_tutorial import gaussians, require
 from vae_tutorial.bounds import Bound, evidence_lower_bound
+from vae_tutorial.likelihoods import Likelihood
 from vae_tutorial.noise import standard_normal
 from vae_tutorial.reparameterization import draw_diagonal, draw_full
 
@@ -176,6 +177,9 @@ class FullEncoder(nn.Module):
         return FullPosterior(mean, lower_triangle(entries, self.latent))
 
 
+Encoder = DiagonalEncoder | FullEncoder
+
+
 class VAE(nn.Module):
     """An encoder q(z|x), a decoder f(z), a likelihood with Λ, and p(z) = N(0, I). Book: vae7.
 
@@ -190,7 +194,7 @@ class VAE(nn.Module):
     (3, 5)
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: nn.Module):
+    def __init__(self, encoder: Encoder, decoder: nn.Module, likelihood: Likelihood):
         super().__init__()
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
 

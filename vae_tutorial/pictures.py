@@ -118,7 +118,8 @@ def _levels(count: int, edges: Sequence, cuts: Sequence) -> tuple[dict, set]:
     """A place (x, level) for each of `count` nodes, above all its outputs; and the nodes that a
     gradient reaches from the result at level 0 without crossing a cut."""
     outputs = {n: [end for start, end in (*edges, *cuts) if start == n] for n in range(count)}
-    waiting, level, place = set(outputs), 0, {}
+    waiting, level = set(outputs), 0
+    place: dict[int, tuple[float, int]] = {}
     while waiting:  # one level a turn: the nodes whose outputs all have their place
         ready = sorted(n for n in waiting if not waiting & set(outputs[n]))
         ready.sort(key=lambda n: sum(place[end][0] for end in outputs[n]))

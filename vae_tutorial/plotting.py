@@ -6,11 +6,14 @@ A panel is a list of layers and what its axes mean; `panels` draws them side by 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # the names of all settings
 
 INKS = {  # quantity: colour, dash and width in points
     "data": ("#222222", "-", 1.8),  # data, log p(x): what is given or true
@@ -22,7 +25,7 @@ INKS = {  # quantity: colour, dash and width in points
 }
 POINTS_AN_INCH = 72
 LINE_OF_TEXT = 12  # points from one label's middle to the next, so that none overlap
-STYLE: dict[str, Any] = {
+STYLE: dict["RcKeyType", Any] = {
     "figure.facecolor": "white",
     "figure.dpi": 144,
     "savefig.facecolor": "white",
@@ -118,20 +121,21 @@ def panels(*drawn: Panel, height: float = 3.2) -> Figure:
             if panel.legend:
                 axes.legend(fontsize=9)
             else:
-                _label_ends(
-                    axes, [line for line in layers if isinstance(line, Line) and line.label]
-                )
+                lines = [line for line in layers if isinstance(line, Line) and line.label]
+                _label_ends(figure, axes, lines)
     return figure
 
 
 def _with_arrays(layer: Layer) -> Layer:
     """The same layer with numpy arrays for tensors, as matplotlib wants them."""
     fields = layer._asdict().items()
-    return layer._replace(**{k: v.numpy(force=True) for k, v in fields if isinstance(v, Tensor)})
+    arrays: dict[str, Any] = {k: v.numpy(force=True) for k, v in fields if isinstance(v, Tensor)}
+    return layer._replace(**arrays)
 
 
 def _draw(axes: plt.Axes, layer: Layer) -> None:
     label = layer.label or None
+    style: dict[str, Any]
     if isinstance(layer, Gap):
         style = {"facecolor": "#EEEEEE", "edgecolor": "#888888", "hatch": "///", "linewidth": 0}
         axes.fill_between(layer.x, layer.low, layer.high, label=label, **style)
@@ -145,10 +149,10 @@ def _draw(axes: plt.Axes, layer: Layer) -> None:
         axes.errorbar(layer.x, layer.y, layer.error, color=color, label=label, **style)
 
 
-def _label_ends(axes: plt.Axes, lines: list[Line]) -> None:
+def _label_ends(figure: Figure, axes: plt.Axes, lines: list[Line]) -> None:
     """Write each label at its line's right end, pushed apart where two ends meet."""
-    axes.figure.draw_without_rendering()  # settles the axes, so that heights are final
-    points = POINTS_AN_INCH / axes.figure.dpi
+    figure.draw_without_rendering()  # settles the axes, so that heights are final
+    points = POINTS_AN_INCH / figure.dpi
     ends = [axes.transData.transform((line.x[-1], line.y[-1]))[1] * points for line in lines]
     lowest = float("-inf")
     for end, line in sorted(zip(ends, lines, strict=True), key=lambda pair: pair[0]):

@@ -30,9 +30,15 @@ def untrained() -> VAE:
 
 def train() -> VAE:
     """The recipe of the kept weights: 200 epochs on the training digits, less than a minute."""
-    settings = {"epochs": 200, "batch_size": 100, "learning_rate": 0.003}
-    images = load_digits(torch.float64).train
-    return fit(untrained(), images, generator=generator(SEED), **settings).model
+    fitted = fit(
+        untrained(),
+        load_digits(torch.float64).train,
+        epochs=200,
+        batch_size=100,
+        learning_rate=0.003,
+        generator=generator(SEED),
+    )
+    return fitted.model
 
 
 def two_latents(path: Path = WEIGHTS) -> VAE:

@@ -12,22 +12,22 @@ from vae_tutorial.adam import Tensors
 
 
 class Processes(NamedTuple):
-    """This process's `rank`, from 0, among `count` processes that train together."""
+    """This process's `rank`, from 0, among `total` processes that train together."""
 
     rank: int = 0
-    count: int = 1
+    total: int = 1
     launcher: int | None = None  # the process that started them, where it can start them again
 
     def rows(self, batch_size: int) -> slice:
         """This process's rows of a batch; ValueError unless all processes get equally many.
 
-        >>> Processes(rank=1, count=4).rows(100)
+        >>> Processes(rank=1, total=4).rows(100)
         slice(25, 50, None)
         """
-        if batch_size % self.count:
-            needed = f"a multiple of the number of processes, {self.count}"
+        if batch_size % self.total:
+            needed = f"a multiple of the number of processes, {self.total}"
             raise ValueError(f"batch_size must be {needed}, got {batch_size}")
-        share = batch_size // self.count
+        share = batch_size // self.total
         return slice(self.rank * share, (self.rank + 1) * share)
 
     def average(self, tensors: Tensors) -> Tensors:
@@ -36,14 +36,14 @@ class Processes(NamedTuple):
         Shards of equal size make it the gradient of the whole batch's mean, as
         `DistributedDataParallel` would compute it. Source: Li et al. 2020, section 3.
         """
-        if self.count == 1:
+        if self.total == 1:
             return tensors
         flat = torch.cat([tensor.flatten() for tensor in tensors.values()])
         try:
             distributed.all_reduce(flat)  # the sum
         except RuntimeError as error:  # a page of C++, of which nothing helps
             raise ConnectionError(f"process {self.rank} lost another one, and ends") from error
-        pieces = (flat / self.count).split([tensor.numel() for tensor in tensors.values()])
+        pieces = (flat / self.total).split([tensor.numel() for tensor in tensors.values()])
         named = zip(tensors.items(), pieces, strict=True)
         return {name: piece.view_as(tensor) for (name, tensor), piece in named}
 
@@ -64,14 +64,14 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if "WORLD_SIZE" not in os.environ:
         yield ALONE
         return
-    count, rank = environment_number("WORLD_SIZE"), environment_number("RANK")
+    total, rank = environment_number("WORLD_SIZE"), environment_number("RANK")
     environment_number("MASTER_PORT")
-    if rank >= count:
-        raise ValueError(f"RANK must be below WORLD_SIZE, {count}, got {rank}")
+    if rank >= total:
+        raise ValueError(f"RANK must be below WORLD_SIZE, {total}, got {rank}")
     launcher = os.getppid()
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(rank, count, launcher)
+        yield Processes(rank, total, launcher)
     finally:
         distributed.destroy_process_group()
 

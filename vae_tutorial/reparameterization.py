@@ -90,7 +90,8 @@ def pathwise_gradients(
     tensor([[6.]])
     """
     copies = [p.detach().expand(noise.shape).clone().requires_grad_() for p in (mean, log_variance)]
-    values = function(draw_diagonal(*copies, noise))  # (K,): draw k uses row k of both copies
+    z = draw_diagonal(copies[0], copies[1], noise)  # (K, d): draw k uses row k of both copies
+    values = function(z)  # (K,)
     if values.shape != noise.shape[:-1]:
         shapes = f"{tuple(values.shape)} from noise {tuple(noise.shape)}"
         raise ValueError(f"function must give one value a draw, (K, d) to (K,), got {shapes}")

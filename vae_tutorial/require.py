@@ -19,16 +19,18 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-Decorated = TypeVar("Decorated", bound=Callable)
+P = ParamSpec("P")
+R = TypeVar("R")
+Owner = TypeVar("Owner", bound=type)
 Sizes = dict[str, tuple[Any, str]]  # an axis → its size, and the argument that said so
 
 
-def shapes(**needs: str) -> Callable[[Decorated], Decorated]:
+def shapes(**needs: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Check the arguments of a function before its body runs, by one line that also documents them.
 
     A tensor's need lists its axes, by name or by length: `x="batch pixels"`, `z="... 2"`. A name
@@ -52,7 +54,7 @@ def shapes(**needs: str) -> Callable[[Decorated], Decorated]:
     """
     parsed = {name: _parse(need) for name, need in needs.items()}
 
-    def decorate(function: Decorated) -> Decorated:
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function).parameters
         names = tuple(signature)
         if unknown := needs.keys() - set(names):
@@ -60,7 +62,7 @@ def shapes(**needs: str) -> Callable[[Decorated], Decorated]:
         kinds = {name: signature[name].annotation for name in names}
 
         @functools.wraps(function)
-        def checked(*arguments, **named):
+        def checked(*arguments: P.args, **named: P.kwargs) -> R:
             given = {**dict(zip(names, arguments, strict=False)), **named}
             _check(given, parsed, kinds)
             return function(*arguments, **named)
@@ -70,11 +72,12 @@ def shapes(**needs: str) -> Callable[[Decorated], Decorated]:
     return decorate
 
 
-def fields(**needs: str) -> Callable[[Decorated], Decorated]:
+def fields(**needs: str) -> Callable[[Owner], Owner]:
     """Name the shapes of a NamedTuple's fields, for functions whose `shapes` say "fields"."""
 
-    def decorate(owner: Decorated) -> Decorated:
-        owner.NEEDS = {name: _parse(need) for name, need in needs.items()}
+    def decorate(owner: Owner) -> Owner:
+        # No annotation says that a class gains an attribute here.
+        owner.NEEDS = {n: _parse(need) for n, need in needs.items()}  # type: ignore[attr-defined]
         return owner
 
     return decorate

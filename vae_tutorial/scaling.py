@@ -1,6 +1,7 @@
 """The explained step at full speed: overwritten in place, compiled as one graph, fed by index."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ def compiled(function: Callable, report: Callable[[str], None] = print) -> Calla
     """
     from torch._dynamo.exc import BackendCompilerFailed  # takes seconds, which eager runs spare
 
-    options = {"guard_filter_fn": _guards_of_arguments}
+    options: dict[str, Any] = {"guard_filter_fn": _guards_of_arguments}
     fast = torch.compile(function, fullgraph=True, options=options)
     chosen = None
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,10 @@ from vae_tutorial.adam import (
 )
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import minibatches, with_noise
+from vae_tutorial.models import VAE
 from vae_tutorial.noise import standard_normal
 
-Objective = Callable[[Bound], Tensor]
+Objective = Callable[[Any], Tensor]  # of what the model returns: a Bound, or one with more terms
 
 
 class Update(NamedTuple):
@@ -41,7 +42,7 @@ class State(NamedTuple):
 
     parameters: Tensors
     moments: Moments
-    count: int
+    steps: int
 
 
 class Epoch(NamedTuple):
@@ -57,7 +58,7 @@ class Epoch(NamedTuple):
 class Fitted(NamedTuple):
     """A trained copy of the model, and one record an epoch."""
 
-    model: nn.Module
+    model: VAE
     history: list[Epoch]
 
 
@@ -137,7 +138,7 @@ def run_epoch(
 
 
 def fit(
-    model: nn.Module,
+    model: VAE,
     images: Tensor,
     *,
     epochs: int,
@@ -173,7 +174,7 @@ def fit(
         history.append(Epoch(epoch, *(term.double().mean().item() for term in means)))
     # The next bound would tell of a step that went too far; after the last step there is none.
     for name, value in state.parameters.items():
-        require.finite(f"{name} after step {state.count}", value)
+        require.finite(f"{name} after step {state.steps}", value)
     fitted = copy.deepcopy(model)
     fitted.load_state_dict({**model.state_dict(), **state.parameters})
     return Fitted(fitted, history)
@@ -181,7 +182,7 @@ def fit(
 
 @torch.no_grad()
 def average_bound(
-    model: nn.Module, images: Tensor, num_samples: int, generator: torch.Generator
+    model: VAE, images: Tensor, num_samples: int, generator: torch.Generator
 ) -> Bound:
     """The bound of each image, a Bound of (n,) in nats, from `num_samples` draws. Book: vae8."""
     require.generator(generator)

@@ -19,6 +19,10 @@ UNUSED = "sphinx_thebe"  # runs code on a remote kernel; defines its constants t
 MENDED = {  # what stands in the HTML → what should
     # The words on the fold are its name (WCAG 2.5.3): "Show code cell source".
     '<summary aria-label="Toggle hidden content">': "<summary>",
+    # The arrow in the sidebar that opens the pages below a page has no words.
+    '<summary><span class="toctree-toggle"': (
+        '<summary aria-label="Pages below"><span class="toctree-toggle"'
+    ),
     # So are the words on the button: "Search", and the keys that do the same.
     'pst-js-only" title="Search" aria-label="Search"': 'pst-js-only" title="Search"',
     # An icon's title counts as words that the button shows; its name is "Color mode".

@@ -83,8 +83,9 @@ def _load_published(name: str) -> Images:
             )
         arrays.append(array)
     train, train_labels, test, test_labels = arrays  # images (n, 28, 28), labels (n,)
-    labels = (torch.from_numpy(given.astype(np.int64)) for given in (train_labels, test_labels))
-    return Images(name, _pixels(train, WHITE), _pixels(test, WHITE), *labels, *train.shape[1:])
+    labels = _integers(train_labels), _integers(test_labels)
+    height, width = train.shape[1:]
+    return Images(name, _pixels(train, WHITE), _pixels(test, WHITE), *labels, height, width)
 
 
 def _read_npy(path: Path) -> np.ndarray:
@@ -147,6 +148,10 @@ def _divide(array: np.ndarray, path: Path) -> Images:
         )
     pixels, held_out = _pixels(array, white), max(1, len(array) // 10)
     return Images(path.name, pixels[:-held_out], pixels[-held_out:], None, None, height, width)
+
+
+def _integers(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array.astype(np.int64))
 
 
 def _pixels(array: np.ndarray, white: int) -> Tensor:

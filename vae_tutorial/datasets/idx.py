@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def unpack(content: bytes, longest: int, name: str) -> bytes:
 
 
 @contextmanager
-def _unpacked(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+def _unpacked(file: io.BufferedIOBase, name: str) -> Iterator[io.BufferedIOBase]:
     """What gzip packed, as a file; the file itself where it is not gzip."""
     packed = file.read(2) == GZIP
     file.seek(0)
@@ -68,7 +67,7 @@ def _unpacked(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
         raise ValueError(f"{name} is damaged gzip: {error}") from error
 
 
-def _read(file: BinaryIO, name: str) -> np.ndarray:
+def _read(file: io.BufferedIOBase, name: str) -> np.ndarray:
     """The header is compared with the size of the file before memory is asked for."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -88,7 +87,7 @@ def _read(file: BinaryIO, name: str) -> np.ndarray:
     return array
 
 
-def _read_lengths(file: BinaryIO, name: str) -> tuple[int, ...]:
+def _read_lengths(file: io.BufferedIOBase, name: str) -> tuple[int, ...]:
     start = file.read(4)
     if start[:3] != UNSIGNED_BYTES or start[3:] in (b"", b"\x00"):
         seen = start.hex(" ") or "none"
@@ -109,7 +108,7 @@ def _reserve(lengths: tuple[int, ...], name: str) -> np.ndarray:
         raise ValueError(f"{name} has a shape that no array has: {error}") from error
 
 
-def _fill(memory: memoryview, file: BinaryIO) -> int:
+def _fill(memory: memoryview, file: io.BufferedIOBase) -> int:
     """Read until `memory` is full or `file` at its end; how many bytes came."""
     seen = 0
     while count := file.readinto(memory[seen : seen + AT_ONCE]):

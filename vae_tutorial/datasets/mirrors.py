@@ -10,13 +10,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pooch import HTTPDownloader
 
 from vae_tutorial.datasets.idx import parse_idx, unpack
 from vae_tutorial.files import write_whole
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 SILENCE = 20  # seconds that a mirror may say nothing
 LONGEST = 600  # seconds that a file may take, looked at whenever a kibibyte has come
@@ -154,8 +157,8 @@ class _Bounded(io.BytesIO):
         super().__init__()
         self.end = time.monotonic() + LONGEST
 
-    def write(self, content: bytes) -> int:
-        if self.tell() + len(content) > LARGEST or time.monotonic() > self.end:
+    def write(self, content: "ReadableBuffer", /) -> int:
+        if self.tell() + memoryview(content).nbytes > LARGEST or time.monotonic() > self.end:
             raise OSError(f"gave up after {self.tell():,} bytes within {LONGEST} s")
         return super().write(content)
 

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -56,7 +57,7 @@ def read_whole(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def parsed_json(text: bytes | str, name: str) -> object:
+def parsed_json(text: bytes | str, name: str) -> Any:
     """The value of a JSON text; ValueError, with `name`, where it is none."""
     try:
         return json.loads(text)
@@ -69,7 +70,7 @@ def save_checkpoint(path: Path, state: State, generator: torch.Generator, notes:
     content = {
         "format": FORMAT,
         "notes": notes,
-        "count": state.count,
+        "count": state.steps,
         "generator": generator.get_state(),
         "parameters": state.parameters,
         "first": state.moments.first,
@@ -141,7 +142,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, 
     write_whole(path, to_safetensors(contiguous, {"run": run}))
 
 
-def load_weights(path: Path, model: nn.Module) -> dict[str, object]:
+def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
     """Put the weights of a safetensors file into `model`; the notes that were kept with them.
 
     Raises FileNotFoundError, or ValueError unless the file holds exactly the model's parameters,
@@ -170,7 +171,7 @@ def digest_of(tensors: Mapping[str, Tensor], notes: Mapping[str, object]) -> str
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().numpy())
+        digest.update(value.detach().numpy().data)
     return digest.hexdigest()
 
 

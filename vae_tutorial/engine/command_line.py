@@ -4,7 +4,7 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from vae_tutorial.datasets import mirrors
 from vae_tutorial.engine import commands
@@ -45,7 +45,7 @@ file is checked by its SHA-256 before it is kept."""
 class Parser(argparse.ArgumentParser):
     """A parser whose errors take one line."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (--help explains)\n")
 
 
@@ -111,7 +111,13 @@ def picture(text: str) -> Path:
 class Widths(argparse.Action):
     """Several numbers, kept as a tuple, as `Settings` has them."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,  # a list, as `nargs` asks
+        option_string: str | None = None,
+    ) -> None:
         setattr(namespace, self.dest, tuple(values))
 
 
@@ -119,7 +125,7 @@ class Option(NamedTuple):
     """One setting on the command line; what is not said here, `Settings` and `CHOICES` say."""
 
     help: str  # without its default, which follows in brackets
-    type: Callable[[str], object] | None = None
+    type: Callable[[str], object] = str
     metavar: str | None = None
     default: str = "%(default)s"
 
@@ -168,7 +174,7 @@ def parser() -> Parser:
     main = Parser("python -m vae_tutorial", description=ABOUT)
     subparsers = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(call: Callable, help: str, description: str) -> Callable:
+    def command(call: Callable, help: str, description: str) -> Parser:
         made = subparsers.add_parser(
             call.__name__,
             help=help,
@@ -191,7 +197,7 @@ def add_train(train: argparse.ArgumentParser) -> None:
     for title, options in OPTIONS.items():
         group = train.add_argument_group(title)
         for name, option in options.items():
-            several = {"nargs": "+", "action": Widths} if name == "hidden" else {}
+            several: dict[str, Any] = {"nargs": "+", "action": Widths} if name == "hidden" else {}
             group.add_argument(
                 f"--{name.replace('_', '-')}",
                 type=option.type,

@@ -18,7 +18,7 @@ from vae_tutorial.models import VAE
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # to mypy the name is a module's
 
 CONFIG, CHECKPOINT, PREVIOUS = "config.json", "checkpoint.pt", "checkpoint.previous.pt"
 WEIGHTS, METRICS, PICTURE = "weights.safetensors", "metrics.jsonl", "reconstructions.png"
@@ -48,7 +48,7 @@ def describe(settings: Settings, images: Images) -> Config:
     """The configuration of a run on these images."""
     digest = hashlib.sha256(f"{len(images.train)} {images.height} {images.width}".encode())
     for part in (images.train, images.test):
-        digest.update(part.contiguous().numpy())
+        digest.update(part.contiguous().numpy().data)
     return Config(settings, images.height, images.width, digest.hexdigest())
 
 
@@ -63,12 +63,13 @@ def config_of(content: object, name: str) -> Config:
         settings = parsed(content["settings"]).checked()
     except (ValueError, TypeError) as error:
         raise ValueError(f"{name} does not hold the settings of a run: {error}") from error
-    sizes = [images.get(size) for size in ("height", "width")] if isinstance(images, dict) else []
-    if not sizes or not all(type(size) is int and size > 0 for size in sizes):
+    sizes = images if isinstance(images, dict) else {}
+    height, width = sizes.get("height"), sizes.get("width")
+    if type(height) is not int or type(width) is not int or min(height, width) < 1:
         raise ValueError(f"{name} does not hold the height and the width of a run's images")
     if not isinstance(images.get("digest"), str):
         raise ValueError(f"{name} does not hold the digest of a run's images")
-    return Config(settings, *sizes, images["digest"])
+    return Config(settings, height, width, images["digest"])
 
 
 def differences(seen: Config, wanted: Config) -> list[str]:
@@ -133,7 +134,7 @@ class Trained(NamedTuple):
 
     config: Config
     model: VAE
-    epoch: int
+    epoch: int | None  # None where the weights do not say it
 
 
 def load_trained(folder: Path) -> Trained:

@@ -7,7 +7,7 @@ from pathlib import Path
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]  # to mypy the name is a module's
 
 CONTAINER = Path("/sys/fs/cgroup/memory.max")  # a container's limit in bytes, or the word "max"
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")

@@ -45,6 +45,7 @@ from vae_tutorial.models import VAE
 from vae_tutorial.processes import ALONE, Processes
 from vae_tutorial.scaling import batches, make_shared_step
 from vae_tutorial.training import (
+    Objective,
     State,
     Step,
     average_bound,
@@ -53,7 +54,7 @@ from vae_tutorial.training import (
     run_epoch,
 )
 
-OBJECTIVES = {"elbo": negative_elbo, "iwae": negative_importance_bound}
+OBJECTIVES: dict[str, Objective] = {"elbo": negative_elbo, "iwae": negative_importance_bound}
 VALIDATION_SEED = 1_000_005  # the same draws after every epoch, so that its curve is smooth
 AT_ONCE = 1000  # held-out images scored together
 
@@ -215,9 +216,9 @@ def one_epoch(run: Run, watch: Watch) -> Run:
         binary=settings.likelihood == "bernoulli" and settings.binarization == "dynamic",
         processes=run.processes,
     )
-    pairs = watch.progress(pairs, len(run.train_images) // settings.batch_size)
+    watched = watch.progress(pairs, len(run.train_images) // settings.batch_size)
     try:
-        state, means = run_epoch(run.step, run.state, pairs, rate)
+        state, means = run_epoch(run.step, run.state, watched, rate)
         means = type(means)(**run.processes.average(means._asdict()))
         require_sound(state, means)
         seconds = round(time.perf_counter() - begin, 3)
@@ -326,12 +327,12 @@ def require_sound(state: State, means: Bound) -> None:
     if len(bad):
         step = int(bad[0])
         terms = ", ".join(f"{n} {v:g}" for n, v in zip(means._fields, table[:, step], strict=True))
-        number = state.count - table.shape[-1] + step + 1
+        number = state.steps - table.shape[-1] + step + 1
         raise ValueError(
             f"step {number} gave {terms}, and training stops where the bound is not finite"
         )
     for name, value in state.parameters.items():
-        require.finite(f"{name} after step {state.count}", value)
+        require.finite(f"{name} after step {state.steps}", value)
 
 
 def require_batch(batch_size: int, images: int, processes: Processes) -> None:
@@ -345,10 +346,10 @@ def require_batch(batch_size: int, images: int, processes: Processes) -> None:
 
 def require_together(state: State, processes: Processes) -> None:
     """Raise ValueError unless all processes stand at the same step."""
-    count = torch.tensor(float(state.count))
-    if processes.count > 1 and processes.average({"count": count})["count"] != count:
+    steps = torch.tensor(float(state.steps))
+    if processes.total > 1 and processes.average({"steps": steps})["steps"] != steps:
         raise ValueError(
-            f"process {processes.rank} stands at step {state.count}, others elsewhere: "
+            f"process {processes.rank} stands at step {state.steps}, others elsewhere: "
             "the output folder must be one that all machines share"
         )
 

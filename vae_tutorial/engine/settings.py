@@ -11,7 +11,13 @@ from vae_tutorial.data import binarize
 from vae_tutorial.datasets import Images
 from vae_tutorial.engine import memory
 from vae_tutorial.importance import ImportanceWeighted
-from vae_tutorial.likelihoods import BernoulliPixels, FixedVariance, GaussianPixels, SharedVariance
+from vae_tutorial.likelihoods import (
+    BernoulliPixels,
+    FixedVariance,
+    GaussianPixels,
+    Likelihood,
+    SharedVariance,
+)
 from vae_tutorial.models import VAE, DiagonalEncoder, network
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -134,6 +140,7 @@ def build(settings: Settings, pixels: int) -> VAE:
     activation = ACTIVATIONS[settings.activation]
     encoder = DiagonalEncoder(pixels, settings.hidden, settings.latent, weights, activation)
     decoder = network(layers(settings, pixels)[1], weights, activation)
+    likelihood: Likelihood
     if settings.likelihood == "bernoulli":
         likelihood = BernoulliPixels()
     elif settings.variance is None:

@@ -1,6 +1,7 @@
 """How a long command talks: lines, a progress bar on a terminal, and a calm answer to Ctrl-C."""
 
 import contextlib
+import io
 import math
 import os
 import signal
@@ -23,7 +24,7 @@ def stand_in_for_closed_streams() -> None:
     """
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 for as long as the process lives
-    if sys.stdout is not None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
