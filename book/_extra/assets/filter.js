@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-  const table = document.querySelector("table.ledger");
+  const table = /** @type {HTMLTableElement} */ (document.querySelector("table.ledger"));
   const rows = [...table.tBodies[0].rows];
   const texts = rows.map((row) => row.textContent.toLowerCase());
 
@@ -13,7 +13,7 @@
     '<label for="ledger-words">Show rows with</label> ' +
     '<input id="ledger-words" type="search" autocomplete="off" spellcheck="false"' +
     ' placeholder="vae5, kl, scipy, …"> <span role="status"></span>';
-  const field = form.querySelector("input");
+  const field = /** @type {HTMLInputElement} */ (form.querySelector("input"));
   const status = form.querySelector("[role=status]");
   (table.closest(".pst-scrollable-table-container") ?? table).before(form);
 
