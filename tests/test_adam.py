@@ -30,6 +30,21 @@ def test_steps_are_those_of_torch(dtype):
 
 
 @pytest.mark.equation("eq-adam")
+def test_gradients_as_small_as_epsilon_are_taken_as_torch_takes_them():
+    gradient = torch.tensor([1e-6, 1e-8, -1e-9, 0.0], dtype=torch.float64)
+    oracle = torch.nn.Parameter(torch.ones_like(gradient))
+    optimiser = torch.optim.Adam([oracle], lr=0.02)
+    parameters = {"a": oracle.detach().clone()}
+    moments = zero_moments(parameters)
+    for count in (1, 2, 3):
+        coefficients = adam_coefficients(count, 0.02, parameters["a"])
+        parameters, moments = adam(parameters, moments, {"a": gradient}, coefficients)
+        oracle.grad = gradient.clone()
+        optimiser.step()
+    torch.testing.assert_close(parameters["a"], oracle.detach(), rtol=1e-12, atol=0)
+
+
+@pytest.mark.equation("eq-adam")
 def test_the_first_corrections_make_the_first_average_the_gradient_itself():
     coefficients = adam_coefficients(1, 0.5, torch.zeros(1).double())
     assert coefficients == pytest.approx((0.5, 0.1, 0.001))

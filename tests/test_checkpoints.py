@@ -268,6 +268,17 @@ def test_a_file_system_without_links_gets_a_copy(tmp_path, monkeypatch):
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
+def test_a_copy_that_fails_leaves_what_the_second_name_held(tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"new")
+    (tmp_path / "b").write_bytes(b"old")
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.keep_as(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"old"
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
 def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "checkpoint.pt")

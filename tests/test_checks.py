@@ -21,6 +21,11 @@ def test_plain_numbers_are_compared_in_float64():
         check_close("one", 1 + 1e-12, 1.0, 1e-15)
 
 
+def test_a_residual_as_large_as_the_tolerance_passes(capsys):
+    check_close("a half and a quarter", 0.5, 0.25, 0.25)
+    assert capsys.readouterr().out == "passed: a half and a quarter (to 0.25)\n"
+
+
 def test_a_residual_of_nan_does_not_pass():
     with pytest.raises(AssertionError, match="off by nan"):
         check_close("nothing", float("nan"), 0.0, 1.0)

@@ -142,6 +142,16 @@ def test_every_setting_is_an_option_with_its_default():
     assert options.call is commands.train
 
 
+def test_what_is_not_said_of_an_evaluation_or_a_sample():
+    def options(*words):
+        return vars(command_line.parser().parse_args(words))
+
+    evaluation, sample = options("evaluate", "x"), options("sample", "x", "--output", "y.png")
+    seen = [evaluation[name] for name in ("importance_samples", "images", "seed", "device")]
+    assert seen == [5000, None, 0, "cpu"]  # 5000 as in Burda et al. 2016, section 5
+    assert [sample[name] for name in ("count", "seed")] == [100, 0]
+
+
 def test_a_run_needs_a_name(capsys):
     status, line = status_and_line(["train", "--output", ""], capsys)
     assert (status, "needed the name of a folder" in line) == (2, True)

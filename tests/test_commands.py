@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from vae_tutorial import datasets, noise
 from vae_tutorial.data import load_digits
-from vae_tutorial.engine import commands, folders, runs
+from vae_tutorial.engine import commands, folders, memory, runs
 from vae_tutorial.engine.command_line import parser
 from vae_tutorial.engine.runs import SILENT, train
 from vae_tutorial.engine.settings import Settings, build
@@ -48,6 +48,24 @@ def test_one_image_has_no_spread(run, capsys, monkeypatch):
     assert told["images"] == 1
     assert told["standard_error"] is None
     assert told["active_units"] is None
+
+
+def test_one_draw_has_no_error(run, capsys, monkeypatch):
+    monkeypatch.setattr(commands, "compiled", lambda function, report: function)
+    words = ["evaluate", str(run), "--images", "3", "--importance-samples", "1"]
+    assert commands.evaluate(parser().parse_args(words)) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out)["importance_error"] is None
+    assert "Infinity" not in out  # which is no JSON
+
+
+def test_sums_that_do_not_fit_are_refused_before_they_are_formed(monkeypatch):
+    sums = 8 * 3 * 100 * 10**6  # float64, three a chunk of 1000 draws, of 100 images at once
+    monkeypatch.setattr(memory, "limit", lambda: sums)
+    with pytest.raises(ValueError, match=r"^--importance-samples 1000000000 needs at least"):
+        commands.require_room_for_sums(10**9)
+    monkeypatch.setattr(memory, "limit", lambda: 2 * sums)
+    commands.require_room_for_sums(10**9)
 
 
 def test_an_evaluation_tells_the_epoch_that_was_reached(tmp_path, capsys, monkeypatch):
@@ -192,6 +210,13 @@ def test_reconstructions_stand_under_their_images():
     assert np.allclose(seen[10:20], MODEL.decoder(mean).reshape(10, 8, 8), atol=1e-6)
     made_up = MODEL.prior_means(10, noise.generator(3))
     assert np.allclose(seen[20:], made_up.reshape(10, 8, 8))
+
+
+def test_a_saved_mosaic_has_the_greys_that_were_drawn(tmp_path):
+    drawn = np.array([[40, 90], [200, 90]], np.uint8)  # neither black nor white
+    commands.save_mosaic(drawn, tmp_path / "a.png")
+    seen = matplotlib.image.imread(tmp_path / "a.png")[..., :3] * 255
+    assert np.abs(seen - drawn[..., None]).max() < 1.5  # matplotlib's map of greys rounds down
 
 
 def test_a_picture_is_written_in_the_format_of_its_name(tmp_path):

@@ -234,6 +234,14 @@ def test_a_truncated_npy_file(tmp_path):
         load(path)
 
 
+def test_a_number_of_eight_bytes_is_counted_as_eight(tmp_path):
+    path = npy(tmp_path, np.zeros((4, 3, 4)))
+    path.write_bytes(path.read_bytes()[:-1])
+    said = "is truncated: its header is followed by 383 bytes, too few for float64 of shape"
+    with pytest.raises(ValueError, match=f"^{re.escape(f'{path} {said} (4, 3, 4)')}$"):
+        load(path)
+
+
 def with_header(path, text, version=1):
     """A .npy file with this header, and a byte of data."""
     header = text.encode("latin1") + b"\n"

@@ -1,5 +1,6 @@
 """A run's folder: held by one process, bound to its settings and images, and nobody else's."""
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -135,7 +137,9 @@ def test_what_is_wrong_with_settings_reaches_the_reader(name, value, reason, cop
         read_config(copy)
 
 
-@pytest.mark.parametrize("images", [[], 3, {}, {"height": 8}, {"height": -8, "width": 8}])
+@pytest.mark.parametrize(
+    "images", [[], 3, {}, {"height": 8}, {"height": -8, "width": 8}, {"height": 0, "width": 8}]
+)
 def test_images_without_a_size_are_refused(images):
     content = describe(SETTINGS, DIGITS).notes() | {"images": images}
     with pytest.raises(ValueError, match="x does not hold the height and the width"):
@@ -284,8 +288,29 @@ def test_a_lock_is_not_passed_on_to_a_child(tmp_path):
         child.communicate(b"\n")
 
 
-def test_without_locks_the_reader_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "fcntl", None)
+@needs_locks
+def test_a_lock_on_a_file_that_its_holder_has_removed_holds_nothing(tmp_path, monkeypatch):
+    lock, asked = folders._lock, []
+
+    def late(file):
+        asked.append(1)
+        if len(asked) == 2:  # opened, not yet locked: meanwhile one process leaves, one comes
+            (tmp_path / ".lock").unlink()
+            (tmp_path / ".lock").touch()
+        return lock(file)
+
+    monkeypatch.setattr(folders, "_lock", late)
+    with held(tmp_path), pytest.raises(BlockingIOError, match="is held by process"), held(tmp_path):
+        pass
+
+
+def no_lock(*arguments):
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize("locks", [None, SimpleNamespace(flock=no_lock, LOCK_EX=2, LOCK_NB=4)])
+def test_without_locks_the_reader_is_told(tmp_path, monkeypatch, locks):
+    monkeypatch.setattr(folders, "fcntl", locks)
     said = []
     with held(tmp_path / "run", said.append):
         pass

@@ -349,6 +349,13 @@ def test_an_unpacked_hash_reads_plain_and_packed_files(mirrors, cache, contents,
         np.testing.assert_array_equal(read_cached("mnist", file), array)
 
 
+def test_of_two_copies_the_plain_one_is_read(mirrors, cache):
+    mirrors("gone")
+    fill(cache / "mnist", {IMAGES: PLAIN[IMAGES]}, "")
+    (cache / "mnist" / f"{IMAGES}.gz").write_bytes(b"damaged")
+    np.testing.assert_array_equal(read_cached("mnist", IMAGES), ARRAYS[IMAGES])
+
+
 def test_a_packed_hash_looks_at_packed_files_only(mirrors, cache):
     mirrors("gone", ending=".gz")
     fill(cache / "mnist", PLAIN, "")

@@ -3,7 +3,7 @@
 import scipy.stats
 import torch
 
-from vae_tutorial.noise import generator, standard_normal
+from vae_tutorial.noise import generator, mean_and_error, standard_normal
 
 
 def test_a_seed_gives_the_same_noise_and_leaves_the_global_generator_alone():
@@ -26,3 +26,10 @@ def test_float32_noise_is_the_float64_noise_rounded():
     single = standard_normal((100,), generator(1), like=like)
     assert single.dtype == torch.float32
     assert torch.equal(single, standard_normal((100,), generator(1)).float())
+
+
+def test_an_average_and_its_error_are_those_of_scipy():
+    draws = standard_normal((7, 3, 2), generator(2))
+    mean, error = mean_and_error(draws)
+    torch.testing.assert_close(mean, torch.from_numpy(draws.numpy().mean(0)))
+    torch.testing.assert_close(error, torch.from_numpy(scipy.stats.sem(draws.numpy(), axis=0)))

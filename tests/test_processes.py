@@ -1,6 +1,7 @@
 """Rows and averages; with two processes, against PyTorch's own DistributedDataParallel."""
 
 import os
+import socket
 
 import pytest
 import torch
@@ -34,6 +35,19 @@ def test_without_torchrun_a_process_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined(torch.device("cpu")) as processes:
         assert processes == ALONE
+    assert not distributed.is_initialized()
+
+
+def test_who_joins_knows_its_launcher(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, str(value))
+    with joined(torch.device("cpu")) as processes:
+        assert processes == (0, 1, os.getppid())
+        assert distributed.is_initialized()
     assert not distributed.is_initialized()
 
 

@@ -34,6 +34,28 @@ def test_the_commit_is_gits():
     assert head.startswith(provenance.commit().removesuffix("+"))
 
 
+@pytest.mark.skipif(not shutil.which("git"), reason="no git")
+def test_a_changed_file_is_told_by_a_plus_sign(tmp_path, monkeypatch):
+    copy = tmp_path / "provenance.py"
+    copy.write_text("one\n")
+    person = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    for words in (["init", "-q"], ["add", "."], [*person, "commit", "-qm", "one"], ["tag", "v1"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    head = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=tmp_path, text=True)
+    monkeypatch.setattr(provenance, "__file__", str(copy))
+    assert provenance.commit() == head[:12]  # and not the tag
+    copy.write_text("two\n")
+    assert provenance.commit() == f"{head[:12]}+"
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="no /proc/cpuinfo")
+def test_the_processor_is_named_as_the_system_names_it():
+    names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text("utf-8"), re.M)
+    if not names:
+        pytest.skip("this system does not name its processor")
+    assert provenance.processor() == f"{names[0]}, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def test_outside_a_checkout_the_version_stands_in(tmp_path, monkeypatch):
     copy = tmp_path / "provenance.py"
     shutil.copy(provenance.__file__, copy)

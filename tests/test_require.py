@@ -19,6 +19,10 @@ def test_types_are_named():
         require.floating("x", torch.tensor([1, 2]))
 
 
+def test_finite_entries_may_have_a_sum_that_is_not():
+    require.finite("x", torch.full((4,), 3e38))  # float32 ends at 3.4e38
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_are_counted(bad):
     with pytest.raises(ValueError, match="x must be finite, but 2 of 3 entries"):
@@ -169,6 +173,28 @@ def test_axes_are_counted_matched_and_grouped():
     ):
         with pytest.raises(error, match=message):
             takes(*given)
+
+
+def test_a_count_may_have_to_stay_below_the_length_of_an_axis():
+    @require.shapes(x="n D", latent="count<D")
+    def takes(x, latent):
+        return "taken"
+
+    assert takes(torch.zeros(2, 4), 3) == "taken"
+    with pytest.raises(ValueError, match="latent must be at most 3, got 4"):
+        takes(torch.zeros(2, 4), 4)
+
+
+def test_several_counts_are_each_a_count():
+    @require.shapes(sizes="counts")
+    def takes(sizes):
+        return "taken"
+
+    assert takes([1, 5]) == "taken"
+    with pytest.raises(ValueError, match="each entry of sizes must be at least 1, got 0"):
+        takes([5, 0])
+    with pytest.raises(TypeError, match=r"each entry of sizes must be a whole number, got 1\.5"):
+        takes([5, 1.5])
 
 
 @pytest.mark.parametrize(

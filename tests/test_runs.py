@@ -1,10 +1,12 @@
 """Runs that are stopped, killed, refused or out of disk, against runs that were left alone."""
 
 import errno
+import itertools
 import json
 import os
 import random
 import re
+from types import SimpleNamespace
 
 import kill_runs
 import pytest
@@ -15,16 +17,19 @@ from vae_tutorial import datasets, noise
 from vae_tutorial.adam import zero_moments
 from vae_tutorial.bounds import Bound
 from vae_tutorial.data import binarize, load_digits
+from vae_tutorial.engine import runs
 from vae_tutorial.engine.checkpoints import save_checkpoint
 from vae_tutorial.engine.folders import describe, read_config
 from vae_tutorial.engine.runs import (
     SILENT,
     Watch,
+    any_of,
     averages,
     line,
     mend,
     require_batch,
     require_sound,
+    require_together,
     resume,
     train,
     validate,
@@ -247,6 +252,20 @@ def test_a_second_interrupt_tells_what_is_kept(number, kept, tmp_path):
     assert (tmp_path / "checkpoint.pt").exists() == (number > 2)
 
 
+def test_an_epoch_that_was_not_yet_written_is_not_said_to_be_kept(tmp_path, monkeypatch):
+    writings = []
+
+    def interrupted(*given):
+        writings.append(1)
+        if len(writings) == 2:
+            raise KeyboardInterrupt
+        save_checkpoint(*given)
+
+    monkeypatch.setattr(runs, "save_checkpoint", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped; the state after epoch 1 is kept$"):
+        run(SETTINGS, tmp_path)
+
+
 def test_the_trained_model_is_returned(alone, tmp_path):
     made = run(SETTINGS, tmp_path, engine=in_place)
     stored = load_file(alone / "elbo" / "weights.safetensors")
@@ -297,6 +316,17 @@ def test_a_checkpoint_that_a_disk_lost_gives_way_to_the_one_before_it(part, alon
         "epoch 3/3",
     ]
     assert same(alone / "elbo", tmp_path)
+
+
+def test_the_first_weights_are_not_asked_for_again_where_one_checkpoint_is_left(tmp_path):
+    run(SETTINGS._replace(epochs=1), tmp_path / "first")
+    settings = SETTINGS._replace(start_from=str(tmp_path / "first"))
+    for name in ("whole", "lost"):
+        run(settings, tmp_path / name)
+    (tmp_path / "first" / "weights.safetensors").unlink()
+    (tmp_path / "lost" / "checkpoint.pt").unlink()
+    run(settings, tmp_path / "lost")
+    assert same(tmp_path / "whole", tmp_path / "lost")
 
 
 @pytest.mark.parametrize("part", [0, 1, 0.3, 0.99])
@@ -477,6 +507,24 @@ def test_a_record_holds_the_terms_and_the_rate(kind, alone):
     assert len(text.splitlines()) == SETTINGS.epochs
 
 
+def test_an_epoch_is_timed_in_seconds(tmp_path, monkeypatch):
+    clock = itertools.count(100, 2.5)
+    monkeypatch.setattr(runs, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert run(SETTINGS._replace(epochs=1), tmp_path).history[0]["seconds"] == 2.5
+
+
+def test_who_watches_knows_how_many_batches_there_are(tmp_path):
+    seen = []
+
+    def progress(batches, steps):
+        batches = list(batches)
+        seen.append((len(batches), steps))
+        return batches
+
+    run(SETTINGS, tmp_path, watch={"progress": progress})
+    assert seen == [(2, 2)] * 3  # two batches of 25 in 60 images
+
+
 def test_dynamic_images_are_drawn_anew_and_static_ones_stay(tmp_path):
     for kind, new in (("dynamic", True), ("static", False)):
         seen = []
@@ -501,6 +549,26 @@ def test_a_batch_must_fit_the_images_and_the_processes():
         require_batch(61, 60, Processes())
     with pytest.raises(ValueError, match="multiple of the number of processes, 2, got 25"):
         require_batch(25, 60, Processes(0, 2))
+
+
+def others(monkeypatch, value):
+    """All other processes together hand in `value` wherever a sum over processes is formed."""
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda flat: flat.add_(value))
+
+
+def test_processes_that_stand_at_different_steps_do_not_begin(monkeypatch):
+    others(monkeypatch, 10)
+    require_together(state(count=10), Processes(0, 2))
+    others(monkeypatch, 15)
+    with pytest.raises(ValueError, match=r"^process 0 stands at step 10, others elsewhere: "):
+        require_together(state(count=10), Processes(0, 2))
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_the_wish_of_one_process_is_that_of_all(count, monkeypatch):
+    for mine, theirs in itertools.product((False, True), repeat=2):
+        others(monkeypatch, float(theirs))  # at most one of the others has it
+        assert any_of(Processes(0, count), mine, torch.ones(3)) == (mine or theirs)
 
 
 def test_a_refused_batch_leaves_no_folder(tmp_path):

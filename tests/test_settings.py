@@ -68,6 +68,14 @@ def test_a_given_variance_is_the_one_in_the_likelihood():
     torch.testing.assert_close(seen, expected)
 
 
+def test_a_learned_variance_begins_at_a_tenth():
+    x, mean = DIGITS.test[:3], torch.zeros(1, 3, 64)
+    model = build(Settings(hidden=(4,)), 64)
+    expected = torch.distributions.Normal(mean, 0.1**0.5).log_prob(x).sum(-1)
+    seen = model.likelihood.log_density(x, mean, torch.zeros(1, 3, 2))
+    torch.testing.assert_close(seen, expected)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("tanh", nn.Tanh), ("relu", nn.ReLU)])
 def test_the_activation_is_the_named_one(name, kind):
     activations = {nn.Tanh, nn.ReLU}
@@ -113,6 +121,8 @@ def test_training_images_are_binarized_once_where_that_is_asked():
     settings = Settings(likelihood="bernoulli", binarization="static")
     parts = [prepare(settings._replace(seed=seed), DIGITS)[0] for seed in (0, 1)]
     assert torch.equal(*parts)
+    uniform = torch.rand(DIGITS.train.shape, generator=generator(1_000_004), dtype=torch.float64)
+    assert torch.equal(parts[0], (uniform < DIGITS.train).float())  # not the held-out ones' draws
     assert set(parts[0].unique().tolist()) == {0.0, 1.0}
     black, white = DIGITS.train == 0, DIGITS.train == 1
     assert not parts[0][black].any()
@@ -191,6 +201,16 @@ def test_what_no_memory_holds_is_refused_with_both_numbers(changed, monkeypatch)
         ValueError, match=r"needs at least [\d.e+]+ [TP]B of memory, here are 24 GB"
     ):
         require_memory(Settings(**changed), 64)
+
+
+def test_a_model_needs_four_bytes_a_parameter(monkeypatch):
+    settings = Settings(hidden=(4,), variance=1.0)
+    needed = 4 * sum(p.numel() for p in build(settings, 64).parameters())
+    monkeypatch.setattr(memory, "limit", lambda: needed)
+    build(settings, 64)
+    monkeypatch.setattr(memory, "limit", lambda: needed - 1)
+    with pytest.raises(ValueError, match=r"^a model of \d+ parameters needs at least"):
+        build(settings, 64)
 
 
 def test_a_step_needs_what_its_draws_need(monkeypatch):
