@@ -38,7 +38,7 @@ def test_keys_alone_move_z_and_what_it_means_is_announced(opened):
     assert announced(page, "z = (−0.55, 0.50)").startswith("z = (−0.55, 0.50): ")
     assert page.get_by_label("z₁").get_attribute("aria-valuetext") == "−0.55"
     close(values(page, "pixels"), two_latents().decode(z))
-    close(values(page, "logPrior"), log_normal(z, torch.zeros(2), torch.zeros(())), 1e-9)
+    close(values(page, "logPrior"), log_normal(z, torch.zeros(2).double(), torch.zeros(())), 1e-9)
     assert page.errors == []
 
 

@@ -43,7 +43,7 @@ def test_listings_are_coloured_and_their_names_lead_somewhere(page, reader):
 def test_chapter_8_lists_the_class_and_leads_to_its_place(reader):
     reader.goto(f"{HTML.as_uri()}/chapters/08-training.html")
     listing = reader.locator(".listing", has_text="class VAE(nn.Module)")
-    assert listing.locator(".listing-code .k").first.text_content() == "class"
+    assert listing.locator(":scope > .listing-code .k").first.text_content() == "class"
     fold = listing.locator("details")
     fold.locator("summary").focus()
     reader.keyboard.press("Enter")
