@@ -176,6 +176,16 @@ def test_samples_are_counted_and_named(run, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("7 images from the prior are in ")
 
 
+def test_a_picture_that_does_not_fit_is_refused_before_it_is_drawn(run, tmp_path, monkeypatch):
+    drawn = commands.mosaic(torch.zeros(1000, 64), 8, 8).nbytes
+    monkeypatch.setattr(memory, "limit", lambda: drawn)  # and nothing left for the images
+    options = argparse.Namespace(run=run, output=tmp_path / "a.png", count=1000, seed=0)
+    with pytest.raises(ValueError, match=r"^--count 1000 needs at least"):
+        commands.sample(options)
+    monkeypatch.setattr(memory, "limit", lambda: 2 * drawn)
+    assert commands.sample(options) == 0
+
+
 MODEL = build(Settings(hidden=(5,)), 64).requires_grad_(False)
 
 
