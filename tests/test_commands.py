@@ -59,6 +59,21 @@ def test_one_draw_has_no_error(run, capsys, monkeypatch):
     assert "Infinity" not in out  # which is no JSON
 
 
+def test_the_bar_of_an_evaluation_knows_how_many_parts_there_are(run, monkeypatch):
+    seen = []
+
+    def progress(items, total):
+        seen.append((len(items), total))
+        return items
+
+    monkeypatch.setattr(commands, "compiled", lambda function, report: function)
+    monkeypatch.setattr(commands, "progress", progress)
+    monkeypatch.setattr(commands, "AT_ONCE", 2)
+    words = ["evaluate", str(run), "--images", "5", "--importance-samples", "2"]
+    assert commands.evaluate(parser().parse_args(words)) == 0
+    assert seen == [(3, 3)]  # two, two and one
+
+
 def test_sums_that_do_not_fit_are_refused_before_they_are_formed(monkeypatch):
     sums = 8 * 3 * 100 * 10**6  # float64, three a chunk of 1000 draws, of 100 images at once
     monkeypatch.setattr(memory, "limit", lambda: sums)
@@ -159,6 +174,16 @@ def test_samples_are_counted_and_named(run, tmp_path, capsys):
     assert commands.sample(options) == 0
     assert (tmp_path / "a.png").stat().st_size > 1000
     assert capsys.readouterr().err.startswith("7 images from the prior are in ")
+
+
+def test_a_picture_that_does_not_fit_is_refused_before_it_is_drawn(run, tmp_path, monkeypatch):
+    drawn = commands.mosaic(torch.zeros(1000, 64), 8, 8).nbytes
+    monkeypatch.setattr(memory, "limit", lambda: drawn)  # and nothing left for the images
+    options = argparse.Namespace(run=run, output=tmp_path / "a.png", count=1000, seed=0)
+    with pytest.raises(ValueError, match=r"^--count 1000 needs at least"):
+        commands.sample(options)
+    monkeypatch.setattr(memory, "limit", lambda: 2 * drawn)
+    assert commands.sample(options) == 0
 
 
 MODEL = build(Settings(hidden=(5,)), 64).requires_grad_(False)

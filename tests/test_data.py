@@ -6,7 +6,7 @@ import sklearn.datasets
 import torch
 from hypothesis import given
 
-from vae_tutorial.data import GREY_STEP, binarize, load_digits, minibatches
+from vae_tutorial.data import GREY_STEP, binarize, load_digits, minibatches, with_noise
 from vae_tutorial.noise import generator
 
 SOURCE = sklearn.datasets.load_digits()
@@ -130,3 +130,15 @@ def test_a_batch_needs_an_image(bad):
 def test_minibatches_refuses_no_images(shape):
     with pytest.raises(ValueError, match=r"images needs at least one image, got shape \("):
         next(minibatches(torch.ones(shape), 1, generator(0)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_each_batch_comes_with_noise_of_its_own_and_of_its_type(dtype):
+    batches = [torch.zeros(4, 5, dtype=dtype), torch.ones(3, 5, dtype=dtype)]
+    seen = list(with_noise(batches, 2, 6, generator(8)))
+    random = generator(8)
+    for batch, (passed, noise) in zip(batches, seen, strict=True):
+        assert passed is batch
+        drawn = torch.randn(6, len(batch), 2, generator=random, dtype=torch.float64)
+        assert noise.dtype == dtype
+        assert torch.equal(noise, drawn.to(dtype))

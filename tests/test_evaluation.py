@@ -104,9 +104,9 @@ class ByNumpy:
         rows = [logsumexp(row, axis=0) for _, row in self.log_joint_on_grid(x, end, size)]
         return logsumexp(rows, axis=0) + 2 * np.log(2 * end / (size - 1))
 
-    def bound(self, x: np.ndarray, mean: np.ndarray, root: np.ndarray) -> float:
-        """The bound of N(mean, root rootᵀ) for one x, by 20 by 20 Gauss–Hermite nodes."""
-        nodes, weights = np.polynomial.hermite_e.hermegauss(20)
+    def bound(self, x: np.ndarray, mean: np.ndarray, root: np.ndarray, count: int = 20) -> float:
+        """The bound of N(mean, root rootᵀ) for one x, by `count` Gauss–Hermite nodes an axis."""
+        nodes, weights = np.polynomial.hermite_e.hermegauss(count)
         noise = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2)
         weights = np.outer(weights, weights).ravel() / (2 * np.pi)
         log_q = -(noise**2).sum(1) / 2 - np.log(2 * np.pi) - np.log(np.abs(np.linalg.det(root)))
@@ -174,6 +174,20 @@ def test_exact_bound_of_a_linear_vae():
         expected = bound_of(closed, x, posterior.mean, root_of(posterior))
         np.testing.assert_allclose(seen.elbo, expected, atol=1e-10)
         assert (seen.error < 1e-10).all()
+
+
+@pytest.mark.equation("eq-hermite-bound")
+def test_an_exact_bound_is_the_finer_of_two_rules_and_its_error_their_difference(trained, digits):
+    nothing = torch.zeros(3, 2, dtype=torch.float64)
+    seen = exact_bound(trained, digits[:3], DiagonalPosterior(nothing, nothing))
+    x, numpys = digits[:3].numpy(), ByNumpy(trained)
+    coarse, fine = (
+        np.array([numpys.bound(image, np.zeros(2), np.eye(2), count) for image in x])
+        for count in (12, 16)
+    )
+    assert (np.abs(fine - coarse) > 1e-3).all()  # q is the prior, so wide that they differ
+    np.testing.assert_allclose(seen.elbo, fine, atol=1e-8)
+    np.testing.assert_allclose(seen.error, np.abs(fine - coarse), atol=1e-8)
 
 
 @pytest.mark.equation("eq-weight-moments")

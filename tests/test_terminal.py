@@ -21,6 +21,12 @@ def test_lines_go_to_standard_error_alone(capsys):
     assert capsys.readouterr() == ("", "a line\n")
 
 
+def test_on_a_terminal_a_line_takes_the_place_of_the_bar(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    say("a line")
+    assert sys.stderr.getvalue() == "\r\033[Ka line\n"
+
+
 def test_without_a_terminal_items_pass_in_silence(capsys):
     assert list(progress(iter("abc"), 3)) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")

@@ -64,9 +64,8 @@ def test_nothing_is_evaluated_for_a_closed_standard_output(good):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
 def test_a_full_standard_output_takes_one_line(good):
     few = ["--images", "1", "--importance-samples", "2"]
-    ended = call(
-        ["evaluate", good, *few], shell=">/dev/full", environment={"TORCHDYNAMO_DISABLE": "1"}
-    )
+    buffered = {"TORCHDYNAMO_DISABLE": "1", "PYTHONUNBUFFERED": ""}  # as Python is by default
+    ended = call(["evaluate", good, *few], shell=">/dev/full", environment=buffered)
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert "No space left" in ended.stderr
