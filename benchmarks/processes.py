@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from vae_tutorial.engine import SPINS
+
 
 class Entry(NamedTuple):
     """A line of the table: what runs, how many samples it decodes at once, in what environment."""
@@ -24,6 +26,12 @@ CONTENDERS = {
         "numpyro": Entry("numpyro_example.py"),
         "jax": Entry("jax_plain.py"),
         "ours": Entry("ours.py"),
+    },
+    "waiting": {  # the engine's training, as its threads may wait for each other
+        "as torch waits": Entry("ours.py"),
+        "asleep": Entry("ours.py", variables=(("OMP_WAIT_POLICY", "passive"),)),
+        "one thread": Entry("ours.py", variables=(("OMP_NUM_THREADS", "1"),)),
+        "as the engine waits": Entry("ours.py", variables=(("GOMP_SPINCOUNT", SPINS),)),
     },
     "evaluation": {
         "pythae": Entry("pythae_package.py", chunk=100),  # as it comes

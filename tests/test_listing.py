@@ -196,7 +196,7 @@ def test_the_reference_says_who_calls_and_who_checks(root):
     page = (root / "_build" / "reference" / "low.html").read_text("utf-8")
     entry = page.partition('id="shift"')[2].partition("</section>")[0]
     assert 'Called in <a class="reference internal" href="../chapters/01-one.html">' in entry
-    assert "1 test checks it" in entry
+    assert "1 test names or builds it" in entry
     assert "the shift is NumPy’s to 1e−8" in entry
     assert 'href="../chapters/01-one.html#equation-eq-a"' in entry
     for name in ("Pair", "Pair.total", "SCALE", "_inner"):

@@ -57,12 +57,15 @@ class DiagonalPosterior(NamedTuple):
     log_variance: Tensor
 
     def draw(self, noise: Tensor) -> Tensor:
+        """Draw z by noise (K, batch, latent): of the same shape."""
         return draw_diagonal(self.mean, self.log_variance, noise)  # (K, batch, latent)
 
     def log_density(self, z: Tensor) -> Tensor:
+        """Score z (K, batch, latent) by log q(z|x): (K, batch), in nats."""
         return gaussians.log_normal(z, self.mean, self.log_variance)  # (K, batch)
 
     def kl_to_prior(self) -> Tensor:
+        """The divergence of q(z|x) from N(0, I) in closed form: (batch,), in nats."""
         return gaussians.kl_to_standard_normal(self.mean, self.log_variance)  # (batch,)
 
     @property
@@ -72,7 +75,7 @@ class DiagonalPosterior(NamedTuple):
 
     @classmethod
     def from_root(cls, mean: Tensor, root: Tensor) -> "DiagonalPosterior":
-        """With the mean and the variances of N(mean, root rootᵀ), and without its covariances."""
+        """The diagonal Gaussian with the mean and the variances of N(mean, root rootᵀ)."""
         return cls(mean, root.square().sum(-1).log())
 
 
@@ -83,12 +86,15 @@ class FullPosterior(NamedTuple):
     cholesky: Tensor
 
     def draw(self, noise: Tensor) -> Tensor:
+        """Draw z by noise (K, batch, latent): of the same shape."""
         return draw_full(self.mean, self.cholesky, noise)  # (K, batch, latent)
 
     def log_density(self, z: Tensor) -> Tensor:
+        """Score z (K, batch, latent) by log q(z|x): (K, batch), in nats."""
         return gaussians.log_normal_full(z, self.mean, self.cholesky)  # (K, batch)
 
     def kl_to_prior(self) -> Tensor:
+        """The divergence of q(z|x) from N(0, I) in closed form: (batch,), in nats."""
         return gaussians.kl_to_standard_normal_full(self.mean, self.cholesky)  # (batch,)
 
     @property
@@ -98,7 +104,7 @@ class FullPosterior(NamedTuple):
 
     @classmethod
     def from_root(cls, mean: Tensor, root: Tensor) -> "FullPosterior":
-        """N(mean, root rootᵀ), for a lower triangular root."""
+        """The Gaussian N(mean, root rootᵀ), for a lower triangular root."""
         return cls(mean, root)
 
 
@@ -139,7 +145,7 @@ def log_aggregate(posterior: Posterior, z: Tensor) -> Tensor:
 
 
 class DiagonalEncoder(nn.Module):
-    """x (batch, pixels) to a DiagonalPosterior, the last layer split in two. Book: vae7.
+    """Maps x (batch, pixels) to a DiagonalPosterior; the last layer is split in two. Book: vae7.
 
     `hidden` is the width of the one hidden layer, or the widths of several.
     """
@@ -158,13 +164,14 @@ class DiagonalEncoder(nn.Module):
         self.network = network([pixels, *layers, 2 * latent], generator, activation)
 
     def forward(self, x: Tensor) -> DiagonalPosterior:
+        """Encode x (batch, pixels) as its posterior."""
         _require_images(x, self.width, self.network)
         mean, log_variance = self.network(x).chunk(2, dim=-1)  # (batch, latent) each
         return DiagonalPosterior(mean, log_variance)
 
 
 class FullEncoder(nn.Module):
-    """x (batch, pixels) to a FullPosterior, the last layer split in mean and L. Book: vae7."""
+    """Maps x (batch, pixels) to a FullPosterior; the last layer is split in two. Book: vae7."""
 
     def __init__(self, pixels: int, hidden: int, latent: int, generator: torch.Generator):
         super().__init__()
@@ -172,6 +179,7 @@ class FullEncoder(nn.Module):
         self.network = network([pixels, hidden, latent + latent * (latent + 1) // 2], generator)
 
     def forward(self, x: Tensor) -> FullPosterior:
+        """Encode x (batch, pixels) as its posterior."""
         _require_images(x, self.width, self.network)
         mean, entries = self.network(x).tensor_split([self.latent], dim=-1)
         return FullPosterior(mean, lower_triangle(entries, self.latent))
@@ -199,7 +207,10 @@ class VAE(nn.Module):
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
 
     def forward(self, x: Tensor, noise: Tensor) -> Bound:
-        """x (batch, pixels), noise (K, batch, latent) to a Bound. Book: vae8, vae9, eq-constant."""
+        """The Bound of x (batch, pixels) from noise (K, batch, latent).
+
+        Book: vae8, vae9, eq-constant.
+        """
         posterior, z = self.encode_and_draw(x, noise)  # z is (K, batch, latent)
         log_likelihood = self.log_likelihood(x, z)  # (K, batch)
         return evidence_lower_bound(log_likelihood, posterior.kl_to_prior())  # (batch,) each
@@ -213,7 +224,7 @@ class VAE(nn.Module):
         return log_weight(self.log_likelihood(x, z), posterior, z)  # (K, batch)
 
     def encode_and_draw(self, x: Tensor, noise: Tensor) -> tuple[Posterior, Tensor]:
-        """q(z|x) of x (batch, pixels), and its draws z by `noise`, both (K, batch, latent).
+        """q(z|x) of x (batch, pixels), and its draws z; z and `noise` are (K, batch, latent).
 
         Raises ValueError or TypeError unless each image has its noise, of the images' dtype.
         """

@@ -79,7 +79,7 @@ def initial_state(model: nn.Module) -> State:
 
 
 def make_gradients(model: nn.Module, objective: Objective) -> Gradients:
-    """The pure gradients(parameters, batch, noise) → (gradients of the objective, Bound).
+    """Make the pure gradients(parameters, batch, noise) → (gradients of the objective, Bound).
 
     Raises TypeError unless `objective` is a function.
     """
@@ -99,7 +99,7 @@ def make_gradients(model: nn.Module, objective: Objective) -> Gradients:
 
 
 def make_step(model: nn.Module, objective: Objective) -> Step:
-    """The pure step(parameters, moments, coefficients, batch, noise) → Update.
+    """Make the pure step(parameters, moments, coefficients, batch, noise) → Update.
 
     It changes none of its arguments and draws no random number.
     Raises TypeError unless `objective` is a function. Book: eq-adam.

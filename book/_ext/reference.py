@@ -100,7 +100,7 @@ def document(page: str, words: str) -> addnodes.pending_xref:
 
 
 def facts(name: str, room: str, root: Path) -> Iterator[nodes.Node]:
-    """Which chapters call a thing, and which tests check it."""
+    """Which chapters call a thing, and which tests name it, or build its class."""
     chapters = chapter_links(name, root)
     if chapters:
         yield nodes.paragraph("", "Called in ", *chapters, nodes.Text("."))
@@ -111,7 +111,11 @@ def facts(name: str, room: str, root: Path) -> Iterator[nodes.Node]:
             place = nodes.literal("", file)
             said = nodes.paragraph("", f"{in_words(test)}, ", place)
             items.append(nodes.list_item("", said))
-        count = "1 test checks it" if len(tests) == 1 else f"{len(tests)} tests check it"
+        count = (
+            "1 test names or builds it"
+            if len(tests) == 1
+            else f"{len(tests)} tests name or build it"
+        )
         yield fold(count, nodes.bullet_list("", *items))
 
 
