@@ -30,7 +30,9 @@ CONTENDERS = {
     "waiting": {  # the engine's training, as its threads may wait for each other
         "as torch waits": Entry("ours.py"),
         "asleep": Entry("ours.py", variables=(("OMP_WAIT_POLICY", "passive"),)),
-        "one thread": Entry("ours.py", variables=(("OMP_NUM_THREADS", "1"),)),
+        "one thread": Entry(
+            "ours.py", variables=(("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"))
+        ),
         "as the engine waits": Entry("ours.py", variables=(("GOMP_SPINCOUNT", SPINS),)),
     },
     "evaluation": {
