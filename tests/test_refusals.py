@@ -30,7 +30,7 @@ from vae_tutorial.likelihoods import (
 )
 from vae_tutorial.linear import optimal_encoder, rate_law, spectrum
 from vae_tutorial.marginal_likelihood import prior_monte_carlo
-from vae_tutorial.noise import generator
+from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.reparameterization import draw_diagonal, draw_full, score_function_gradients
 
 TWO = torch.zeros(3, 2, dtype=torch.float64)
@@ -206,3 +206,17 @@ def test_a_rule_of_many_nodes_still_integrates():
 def test_a_model_of_another_kind_is_named():
     with pytest.raises(TypeError, match="model must be a LinearGaussian, got Linear"):
         linear_posterior(nn.Linear(3, 2), torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda random: standard_normal((2, 2), random),
+        lambda random: binarize(torch.zeros(2, 2), random),
+        lambda random: next(minibatches(torch.zeros(4, 2), 2, random)),
+    ],
+)
+def test_nothing_is_drawn_without_a_seed(draw):
+    """None drew from the global generator, and no run could be repeated."""
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, got None"):
+        draw(None)

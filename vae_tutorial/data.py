@@ -53,6 +53,7 @@ def binarize(images: Tensor, generator: torch.Generator) -> Tensor:
     >>> binarize(torch.tensor([[0.0, 1.0]]), generator(0))
     tensor([[0., 1.]])
     """
+    require.generator(generator)
     uniform = torch.rand(images.shape, generator=generator, dtype=torch.float64)
     return (uniform.to(images.device) < images).to(images.dtype)
 
@@ -75,6 +76,7 @@ def minibatches(images: Tensor, batch_size: int, generator: torch.Generator) -> 
         raise ValueError(
             f"batch_size must be at most the number of images, {len(images)}, got {batch_size}"
         )
+    require.generator(generator)
     order = torch.randperm(len(images), generator=generator)  # (n,)
     for start in range(0, len(images) - batch_size + 1, batch_size):
         rows = order[start : start + batch_size].to(images.device)

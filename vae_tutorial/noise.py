@@ -34,6 +34,7 @@ def standard_normal(
     >>> torch.equal(standard_normal((3, 2), generator(1)), standard_normal((3, 2), generator(1)))
     True
     """
+    require.generator(generator)
     noise = torch.randn(shape, generator=generator, dtype=torch.float64)
     return noise if like is None else noise.to(like)
 
