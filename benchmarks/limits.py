@@ -18,8 +18,8 @@ from torch import nn
 from protocol import peak_memory
 from vae_tutorial import datasets
 from vae_tutorial.data import binarize
-from vae_tutorial.engine.checkpoints import write_whole
 from vae_tutorial.engine.provenance import provenance
+from vae_tutorial.files import write_whole
 from vae_tutorial.importance import estimate_log_likelihood, make_weigh
 from vae_tutorial.likelihoods import BernoulliPixels
 from vae_tutorial.models import VAE, DiagonalEncoder, network

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vae_tutorial.engine.checkpoints import write_whole
+from vae_tutorial.files import write_whole
 
 PROTOCOL = {
     "data": "mnist",

@@ -45,8 +45,8 @@ import table
 from images import save_images
 from job import BATCH, initial_weights
 from processes import CONTENDERS, Entry, Process, Timing, chosen, interleave
-from vae_tutorial.engine.checkpoints import write_whole
 from vae_tutorial.engine.provenance import provenance
+from vae_tutorial.files import write_whole
 
 SAMPLES, QUICK_SAMPLES = 5000, 1000  # an image
 SCRIPT_JOBS = {  # what a contender's script is asked for; an idea by its name

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from vae_tutorial.engine.checkpoints import write_whole
 from vae_tutorial.engine.provenance import provenance
+from vae_tutorial.files import write_whole
 
 TRAIN = ["-m", "vae_tutorial", "train", "--eager", "--hidden", "16", "--epochs", "3"]
 LAUNCHERS = {

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import random
-import stat
 from pathlib import Path
 
 import pytest
@@ -207,46 +206,8 @@ def test_a_missing_file_is_no_damaged_one(path):
 # Writing
 
 
-def test_content_is_written_and_replaced_whole(tmp_path):
-    path = tmp_path / "file"
-    for content in (b"first, and longer", b"second", b""):
-        checkpoints.write_whole(path, content)
-        assert path.read_bytes() == content
-        assert os.listdir(tmp_path) == ["file"]
-
-
 def full(*arguments, **named):
     raise OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.mark.parametrize("broken", [(os, "fsync"), (Path, "replace")], ids=["sync", "move"])
-def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch, broken):
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
-    monkeypatch.setattr(*broken, full)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoints.write_whole(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
-
-
-def test_the_content_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
-    path, order = tmp_path / "file", []
-    sync, move = os.fsync, Path.replace
-
-    def watched_sync(number):
-        folder = stat.S_ISDIR(os.fstat(number).st_mode)
-        order.append(("sync", "folder" if folder else os.fstat(number).st_size, path.exists()))
-        sync(number)
-
-    def watched_move(source, target):
-        order.append(("move", source.parent == target.parent))
-        return move(source, target)
-
-    monkeypatch.setattr(os, "fsync", watched_sync)
-    monkeypatch.setattr(Path, "replace", watched_move)
-    checkpoints.write_whole(path, b"content")
-    assert order == [("sync", 7, False), ("move", True), ("sync", "folder", True)]
 
 
 def test_a_content_keeps_its_second_name_when_the_first_is_written_anew(tmp_path):
@@ -285,13 +246,6 @@ def test_a_pipe_in_a_files_place_is_refused_and_not_waited_for(tmp_path):
     for path in (tmp_path / "checkpoint.pt", tmp_path, Path(os.devnull)):
         with pytest.raises(ValueError, match="is not a file"):
             checkpoints.load_checkpoint(path, initial_state(small()), generator(0))
-
-
-def test_a_missing_folder_is_an_error_of_the_system(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        checkpoints.write_whole(tmp_path / "nowhere" / "file", b"")
-    with pytest.raises(FileNotFoundError):
-        checkpoints.save_checkpoint(tmp_path / "nowhere" / "file", trained(), generator(0), "")
 
 
 def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path):
@@ -389,3 +343,8 @@ def test_another_programs_weights_have_no_notes(tmp_path):
     path.write_bytes(safetensors.torch.save(small(seed=3).state_dict(), {"run": "{"}))
     with pytest.raises(ValueError, match=r"the header of .* is no JSON"):
         checkpoints.load_weights(path, small())
+
+
+def test_a_missing_folder_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        checkpoints.save_checkpoint(tmp_path / "nowhere" / "file", trained(), generator(0), "")

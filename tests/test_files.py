@@ -37,15 +37,22 @@ def test_a_stopped_write_leaves_the_old_content_and_nothing_else(
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows opens no folders")
 def test_the_content_is_on_the_disk_before_the_name_and_then_the_name_is(tmp_path, monkeypatch):
-    flushed, sync = [], os.fsync
+    path, order = tmp_path / "file", []
+    sync, move = os.fsync, Path.replace
 
-    def watched(number):
-        flushed.append((stat.S_ISDIR(os.fstat(number).st_mode), (tmp_path / "file").exists()))
+    def watched_sync(number):
+        folder = stat.S_ISDIR(os.fstat(number).st_mode)
+        order.append(("sync", "folder" if folder else os.fstat(number).st_size, path.exists()))
         sync(number)
 
-    monkeypatch.setattr(os, "fsync", watched)
-    write_whole(tmp_path / "file", b"content")
-    assert flushed == [(False, False), (True, True)]
+    def watched_move(source, target):
+        order.append(("move", source.parent == target.parent))
+        return move(source, target)
+
+    monkeypatch.setattr(os, "fsync", watched_sync)
+    monkeypatch.setattr(Path, "replace", watched_move)
+    write_whole(path, b"content")
+    assert order == [("sync", 7, False), ("move", True), ("sync", "folder", True)]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows opens no folders")

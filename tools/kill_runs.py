@@ -20,8 +20,8 @@ from pathlib import Path
 
 import torch
 
-from vae_tutorial.engine.checkpoints import write_whole
 from vae_tutorial.engine.provenance import provenance
+from vae_tutorial.files import write_whole
 
 ROOT = Path(__file__).parents[1]
 TENSORS = ("parameters", "first", "second")

@@ -27,7 +27,7 @@ import yaml
 from nbclient import NotebookClient
 from PIL import Image
 
-from vae_tutorial.engine.checkpoints import write_whole
+from vae_tutorial.files import write_whole
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = ROOT / "book" / "chapters"

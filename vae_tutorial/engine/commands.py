@@ -19,7 +19,6 @@ from torch import Tensor
 
 from vae_tutorial import datasets, importance, noise
 from vae_tutorial.engine import memory, runs
-from vae_tutorial.engine.checkpoints import write_whole
 from vae_tutorial.engine.folders import PICTURE, Config, describe, load_trained
 from vae_tutorial.engine.provenance import provenance
 from vae_tutorial.engine.runs import Watch, validate
@@ -32,6 +31,7 @@ from vae_tutorial.engine.terminal import (
     require_output,
     say,
 )
+from vae_tutorial.files import write_whole
 from vae_tutorial.models import VAE
 from vae_tutorial.pictures import image_rows
 from vae_tutorial.processes import joined

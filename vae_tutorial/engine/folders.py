@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from vae_tutorial.datasets import Images
-from vae_tutorial.engine.checkpoints import load_weights, parsed_json, read_whole, write_whole
+from vae_tutorial.engine.checkpoints import load_weights, parsed_json, read_whole
 from vae_tutorial.engine.provenance import provenance
 from vae_tutorial.engine.settings import Settings, build, parsed
+from vae_tutorial.files import write_whole
 from vae_tutorial.models import VAE
 
 try:
@@ -109,7 +110,7 @@ def write_config(folder: Path, config: Config, device: str, *, resumed: bool) ->
 
 
 def require_ours(folder: Path) -> None:
-    """Raise ValueError where training would write over what no run of this program needs no more.
+    """Raise ValueError where training would write over what it could not make again.
 
     With a checkpoint, the checkpoint tells whose the folder is. Without one, config.json may be
     that of a run stopped before its first epoch; results may not be there.

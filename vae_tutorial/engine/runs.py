@@ -23,7 +23,6 @@ from vae_tutorial.engine.checkpoints import (
     remove_leftovers,
     save_checkpoint,
     save_weights,
-    write_whole,
 )
 from vae_tutorial.engine.folders import (
     CHECKPOINT,
@@ -40,6 +39,7 @@ from vae_tutorial.engine.folders import (
     write_config,
 )
 from vae_tutorial.engine.settings import Settings, build, prepare, require_memory
+from vae_tutorial.files import write_whole
 from vae_tutorial.importance import negative_importance_bound
 from vae_tutorial.models import VAE
 from vae_tutorial.processes import ALONE, Processes
@@ -148,9 +148,9 @@ def new_run(
     settings: Settings,
     images: Images,
     folder: Path,
-    device: torch.device | str = "cpu",
-    processes: Processes = ALONE,
-    engine: Callable[[Step], Step] = as_it_is,
+    device: torch.device | str,
+    processes: Processes,
+    engine: Callable[[Step], Step],
 ) -> Run:
     """The run before its first step; its folder is not touched yet.
 
