@@ -6,4 +6,4 @@ makes it. The command line lets threads fall asleep after SPINS turns, unless OM
 GOMP_SPINCOUNT is set.
 """
 
-SPINS = "1000"  # turns, a few microseconds: as long as the gaps between the parts of a step
+SPINS = "1000"  # turns awake: quiet machines lose nothing by them, and busy ones little
