@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import re
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ CHAPTERS = sorted((ROOT / "book" / "chapters").glob("*.ipynb"))
 MODULES = sorted(rooms(ROOT))
 IGNORING = re.compile(r"nbval[-_](ignore|skip|raises|check)", re.IGNORECASE)
 MACHINE_PATHS = re.compile(r"/(home|root|tmp|Users)/|[A-Z]:\\")
+
+KINDS = ["warmup", "predict", "derive", "modify", "debug", "open"]  # of the exercises, in order
 
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 each_module = pytest.mark.parametrize("module", MODULES)
@@ -127,19 +130,46 @@ def test_the_reader_predicts_before_the_figures(path):
 
 
 @each_chapter
-def test_three_exercises_each_with_a_solution(path):
+def test_each_prediction_is_followed_by_its_folded_answer(path):
+    marks = re.findall(
+        r"\{admonition\} Predict|\{answer-start\}$|\{answer-end\}", prose(path), re.M
+    )
+    pairs = list(zip(marks[::3], marks[1::3], marks[2::3], strict=True))
+    assert all(
+        (box, start, end) == ("{admonition} Predict", "{answer-start}", "{answer-end}")
+        for box, start, end in pairs
+    ), marks
+
+
+@each_chapter
+def test_a_chapter_ends_with_what_the_reader_now_has(path):
+    summary = prose(path).split("\n## Summary\n")[1]
+    assert "**You now have**" in summary.split("*Sources.*")[0]
+
+
+@each_chapter
+def test_exercises_from_warm_up_to_debug_solved_and_one_open(path):
     labels = re.findall(r":label: ex-([a-z]+)-([a-z]+)", prose(path))
-    assert [kind for _, kind in labels] == ["predict", "derive", "modify"]
-    for chapter, kind in labels:
-        assert f"```{{solution-start}} ex-{chapter}-{kind}" in prose(path)
-    assert prose(path).count("```{solution-end}") == 3
+    assert [kind for _, kind in labels] == KINDS
+    solved = [f"ex-{chapter}-{kind}" for chapter, kind in labels if kind != "open"]
+    assert re.findall(r"```\{solution-start\} (ex-[a-z-]+)", prose(path)) == solved
+    assert prose(path).count("```{solution-end}") == len(solved)
+    assert f"problems.{room(path)}(" in "".join(text(cell) for cell in cells(path, "code"))
 
 
 @each_chapter
 def test_the_chapter_its_room_and_its_tests_share_a_name(path):
     assert room(path) in MODULES
     title = prose(path).splitlines()[0]
-    assert title.startswith(f"# {int(path.stem[:2])} "), title
+    assert title.startswith(f"# {path.stem.split('-')[0].lstrip('0')} "), title
+
+
+def test_chapters_are_numbered_without_holes_and_appendices_lettered():
+    marks = [path.stem.split("-")[0] for path in CHAPTERS]
+    numbers = [mark for mark in marks if mark.isdigit()]
+    letters = marks[len(numbers) :]
+    assert numbers == [f"{n:02d}" for n in range(1, len(numbers) + 1)]
+    assert letters == [*string.ascii_uppercase[: len(letters)]]
 
 
 @each_module

@@ -13,12 +13,9 @@ from scipy.integrate import quad
 from scipy.special import digamma, logsumexp
 from scipy.stats import multivariate_normal, norm, sem
 
-from vae_tutorial.bounds import (
-    evidence_lower_bound,
-    exact_importance_weighted_bound,
-    importance_weighted_bound,
-)
+from vae_tutorial.bounds import evidence_lower_bound
 from vae_tutorial.noise import generator, mean_and_error
+from vae_tutorial.weights import exact_importance_weighted_bound, importance_weighted_bound
 
 nats = st.floats(-30, 30)
 

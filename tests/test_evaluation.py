@@ -12,7 +12,6 @@ from torch import nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from vae_tutorial import evaluation, pretrained
-from vae_tutorial.bounds import exact_importance_weighted_bound
 from vae_tutorial.data import load_digits
 from vae_tutorial.decomposition import LinearGaussian
 from vae_tutorial.evaluation import (
@@ -28,6 +27,7 @@ from vae_tutorial.likelihoods import FixedVariance, GaussianPixels
 from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior, FullPosterior
 from vae_tutorial.noise import generator, mean_and_error
 from vae_tutorial.quadrature import gauss_hermite, product, trapezoid
+from vae_tutorial.weights import exact_importance_weighted_bound
 
 VARIANCE = 0.3
 
@@ -337,7 +337,7 @@ def test_what_a_dissection_promises(dissected):
 
 
 def test_the_decoder_owns_a_part_of_the_fall_from_training_to_test_digits(trained, digits):
-    """Chapter 9: log p(x) of all digits on numpy's grid, and Welch's test of their difference."""
+    """Chapter 11: log p(x) of all digits on numpy's grid, and Welch's test of their difference."""
     parts = load_digits(torch.float64).train, digits
     truth = [ByNumpy(trained).log_evidence(each.numpy(), 5, 301) for each in parts]
     assert ttest_ind(*truth, equal_var=False).pvalue < 0.002

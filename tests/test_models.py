@@ -19,7 +19,6 @@ from torch.distributions import (
 )
 
 from vae_tutorial import models
-from vae_tutorial.bounds import importance_weighted_bound
 from vae_tutorial.likelihoods import (
     BernoulliPixels,
     FixedVariance,
@@ -29,6 +28,7 @@ from vae_tutorial.likelihoods import (
 )
 from vae_tutorial.models import DiagonalEncoder, lower_triangle, network
 from vae_tutorial.noise import generator, standard_normal
+from vae_tutorial.weights import importance_weighted_bound
 
 ENCODERS = [models.DiagonalEncoder, models.FullEncoder]
 PIXELS, LATENT = 5, 3

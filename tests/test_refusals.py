@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from vae_tutorial import gaussians, quadrature, transport
+from vae_tutorial import gaussians, limits, quadrature, transport
 from vae_tutorial.annealing import bracket
-from vae_tutorial.bounds import evidence_lower_bound, importance_weighted_bound
+from vae_tutorial.bounds import evidence_lower_bound
 from vae_tutorial.data import binarize, minibatches
 from vae_tutorial.decomposition import (
     LatentModel,
@@ -32,6 +32,7 @@ from vae_tutorial.linear import optimal_encoder, rate_law, spectrum
 from vae_tutorial.marginal_likelihood import prior_monte_carlo
 from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.reparameterization import draw_diagonal, draw_full, score_function_gradients
+from vae_tutorial.weights import importance_weighted_bound
 
 TWO = torch.zeros(3, 2, dtype=torch.float64)
 EYE = torch.eye(2, dtype=torch.float64)
@@ -102,7 +103,7 @@ def test_arrays_lists_and_whole_numbers(call, make, advice):
         lambda: gaussians.kl_between_full(TWO, EYE, TWO, EYE.float()),
         lambda: draw_full(TWO, EYE, TWO.float()),
         lambda: transport.collect(torch.zeros(1), torch.ones(1).double()),
-        lambda: transport.energy_distance(TWO, TWO.float()),
+        lambda: limits.energy_distance(TWO, TWO.float()),
         lambda: bernoulli_log_likelihood(IMAGES, IMAGES.float()),
         lambda: linear_posterior(PLAIN, torch.zeros(2, 3).double()),
         lambda: leapfrog(lambda z: -z.sum(-1), TWO[None], TWO[None].float(), TWO[0, 0] + 0.1, 1),
@@ -122,7 +123,7 @@ def test_single_precision_among_double(call):
             r"got \(4,\) of x, \(3,\) of logits",
         ),
         (
-            lambda: transport.least_bridge(TWO[:, 0] + 0.5, 1.0, TWO[0] + 1),
+            lambda: limits.least_bridge(TWO[:, 0] + 0.5, 1.0, TWO[0] + 1),
             r"got \(3,\) of share, \(2,\) of slope",
         ),
         (lambda: score_function_gradients(TWO[:, 0], TWO[0], TWO[:2]), "K = 3 as in values"),

@@ -21,7 +21,7 @@ SETTINGS = {"batch_size": 300, "learning_rate": 0.01}
 
 
 def trained(seed, epochs, latent=2, encoder=models.DiagonalEncoder, objective=negative_elbo):
-    """The model of chapter 8, or a variant, from weights, batches and noise of one seed."""
+    """The model of chapter 9, or a variant, from weights, batches and noise of one seed."""
     weights = generator(seed)
     maps = encoder(64, 128, latent, weights), models.network([latent, 128, 64], weights)
     start = models.VAE(*maps, GaussianPixels(SharedVariance(0.1)))
@@ -122,11 +122,11 @@ def test_a_class_pays_more_the_farther_out_it_lies(vaes):
         assert pairs.corrcoef()[0, 1] > 0.8
 
 
-# Chapter 6: one hidden layer of tanh each way, with the noise of a pixel held
+# Chapter 7: one hidden layer of tanh each way, with the noise of a pixel held
 
 
 def tanh_rate(seed, variance, epochs):
-    """KL of the curved VAE of chapter 6 on the training digits, nats per image."""
+    """KL of the curved VAE of chapter 7 on the training digits, nats per image."""
     images, draws, layers = DIGITS.train.double(), generator(seed), []
     centre = images.mean(0)
     for size in ((64, 64), (64, 32), (16, 64), (64, 64)):

@@ -10,14 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
-from vae_tutorial.transport import (
-    Atoms,
-    collect,
+from vae_tutorial.limits import (
     energy_distance,
     kolmogorov_distance,
     least_bridge,
-    log_density_of_image,
     noisy_log_density,
+)
+from vae_tutorial.transport import (
+    Atoms,
+    collect,
+    log_density_of_image,
     push_forward,
     quantile,
     ring,

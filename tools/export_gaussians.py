@@ -47,7 +47,7 @@ def slide_q() -> Figure:
 
 
 def gaussian_kl() -> Figure:
-    """Chapter 5's pair, the two signs of its integrand, and draws that close in on its area."""
+    """Chapter 6's pair, the two signs of its integrand, and draws that close in on its area."""
     q, p = gaussian(1, 0.5), gaussian(-0.5, 1.5)
     z = torch.linspace(-5, 4, 451, dtype=torch.float64)
     heights = q.log_prob(z).exp() * (q.log_prob(z) - p.log_prob(z))

@@ -25,36 +25,45 @@ CHAPTERS = {  # the stem of the notebook → the chapter
     ),
     "03-decomposition": Chapter("decomposition", "log p(x) splits around any q(z|x), exactly"),
     "04-bounds": Chapter("bounds", "what the evidence lower bound leaves out, measured"),
-    "05-gaussians": Chapter(
+    "05-weights": Chapter("weights", "the average of K weights: a tighter bound, and its price"),
+    "06-gaussians": Chapter(
         "gaussians", "four maps, the closed-form KL, and every constant", ("likelihoods",)
     ),
-    "06-linear": Chapter("linear", "the solved case: what will be learned, known before training"),
-    "07-reparameterization": Chapter(
+    "07-linear": Chapter("linear", "the solved case: what will be learned, known before training"),
+    "08-reparameterization": Chapter(
         "reparameterization", "where the gradient stops, and two ways past"
     ),
-    "08-training": Chapter("training", "the whole framework on real digits", ("models", "adam")),
-    "09-evaluation": Chapter(
+    "09-training": Chapter("training", "the whole framework on real digits", ("models", "adam")),
+    "10-choices": Chapter(
+        "choices", "one choice at a time: the noise of a pixel, the weight of the KL, the baselines"
+    ),
+    "11-evaluation": Chapter(
         "evaluation",
         "a trained model whose log p(x) is known: every estimator against the truth",
-        ("annealing", "hamiltonian"),
     ),
-    "19-scaling": Chapter(
+    "12-annealing": Chapter(
+        "annealing",
+        "log p(x) from below and from above, where no quadrature reaches",
+        ("hamiltonian",),
+    ),
+    "13-scaling": Chapter(
         "scaling",
         "the same loop at full speed, on MNIST; runs that survive; published tables",
         ("importance", "processes", "files", "datasets", "engine"),
     ),
+    "A-limits": Chapter("limits", "what no map can do: atoms, bridges, curves in the plane"),
 }
 
-COMMONS = ("require", "noise", "checks", "data", "plotting", "pictures", "pretrained")
+COMMONS = ("require", "noise", "checks", "data", "plotting", "pictures", "pretrained", "problems")
 
 FLOORS = (  # from the top: a room imports only from the floors below its own
     ("__main__",),
     ("engine",),
-    ("scaling", "pretrained"),
-    ("evaluation", "training", "importance"),
+    ("scaling", "pretrained", "problems"),
+    ("evaluation", "training", "importance", "choices"),
     ("models",),
     ("linear",),
-    ("decomposition", "bounds", "likelihoods", "annealing"),
+    ("decomposition", "bounds", "weights", "likelihoods", "annealing", "limits"),
     ("marginal_likelihood", "transport", "hamiltonian", "datasets"),
     ("gaussians", "reparameterization", "quadrature"),
     ("data", "pictures"),

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from vae_tutorial import require
-from vae_tutorial.bounds import evidence_lower_bound, importance_weighted_bound
+from vae_tutorial.bounds import evidence_lower_bound
 from vae_tutorial.models import VAE, DiagonalPosterior, log_weight
 from vae_tutorial.noise import Estimate, standard_normal
+from vae_tutorial.weights import importance_weighted_bound
 
 DRAWS_AT_ONCE = 1000  # memory is bounded by these; more do not run faster
 

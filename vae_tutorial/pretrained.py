@@ -17,7 +17,7 @@ from vae_tutorial.noise import generator
 from vae_tutorial.training import fit
 
 SEED = 3
-WEIGHTS = Path(__file__).parent / "weights" / "two_latents.safetensors"
+WEIGHTS = Path(__file__).parent / "trained" / "two_latents.safetensors"
 
 
 def untrained() -> VAE:

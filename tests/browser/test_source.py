@@ -41,7 +41,7 @@ def test_listings_are_coloured_and_their_names_lead_somewhere(page, reader):
 
 
 def test_chapter_8_lists_the_class_and_leads_to_its_place(reader):
-    reader.goto(f"{HTML.as_uri()}/chapters/08-training.html")
+    reader.goto(f"{HTML.as_uri()}/chapters/09-training.html")
     listing = reader.locator(".listing", has_text="class VAE(nn.Module)")
     assert listing.locator(":scope > .listing-code .k").first.text_content() == "class"
     fold = listing.locator("details")
@@ -54,7 +54,7 @@ def test_chapter_8_lists_the_class_and_leads_to_its_place(reader):
 
 
 def test_an_equation_leads_to_its_row(reader):
-    reader.goto(f"{HTML.as_uri()}/chapters/05-gaussians.html")
+    reader.goto(f"{HTML.as_uri()}/chapters/06-gaussians.html")
     link = reader.get_by_role("link", name="vae7 in the ledger")
     link.focus()
     reader.keyboard.press("Enter")
