@@ -73,7 +73,7 @@ def power_bound(log_weight: Tensor, log_probability: Tensor, power: float) -> Te
     Below log p(x) for `power` t < 1, equal to it at t = 1, above it for t > 1, and the evidence
     lower bound at t = 0. Arguments are those of `exact_importance_weighted_bound`; draws count
     equally with log_probability zero, but then the value for t > 1 is too low on average.
-    Source: Li & Turner 2016, eq. 6, with α = 1 − t; Dieng et al. 2017, eq. 1. Book: eq-power-bound.
+    Source: Li & Turner 2016, with α = 1 − t; Dieng et al. 2017, for t > 1. Book: eq-power-bound.
 
     >>> weights = torch.tensor([1.0, 3.0])  # each with probability 1/2, of mean 2
     >>> nats = [power_bound(weights.log(), torch.zeros(2), t) for t in (0.0, 1.0, 2.0)]
@@ -90,7 +90,7 @@ def power_bound(log_weight: Tensor, log_probability: Tensor, power: float) -> Te
 def signal_to_noise(gradient: Tensor) -> Tensor:
     """|mean| / standard deviation of n independent estimates of a gradient: (n, ...) to (...).
 
-    Source: Rainforth et al. 2018, eq. 7. Book: eq-signal-to-noise.
+    Source: Rainforth et al. 2018. Book: eq-signal-to-noise.
 
     >>> print(f"{float(signal_to_noise(torch.tensor([1.0, 2.0, 3.0]))):.4f}")
     2.0000
@@ -104,7 +104,7 @@ def doubly_reparameterized(log_weight: Tensor) -> Tensor:
 
     log_weight (K, batch) must depend on these parameters through the draws z alone: hold them
     (`detach`) in log q(z|x). The value itself is no bound, and for the decoder it is of no use.
-    Source: Tucker et al. 2019, eq. 8. Book: eq-doubly-reparameterized.
+    Source: Tucker et al. 2019. Book: eq-doubly-reparameterized.
 
     >>> log_weight = torch.tensor([[0.0], [0.0]], requires_grad=True)
     >>> doubly_reparameterized(log_weight).sum().backward()
@@ -121,7 +121,7 @@ def generalized_pareto_shape(exceedance: Tensor) -> Tensor:
 
     Above zero k is the weight of a tail that falls like a power, P(y > u) ~ u^(−1/k). The answer
     is the estimate of a likelihood averaged over a mesh of one parameter.
-    Source: Zhang & Stephens 2009, eqs. 7 to 9. Book: eq-pareto-tail.
+    Source: Zhang & Stephens 2009. Book: eq-pareto-tail.
 
     >>> uniform = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
     >>> pareto = (uniform**-0.5 - 1) / 0.5  # the quantiles of shape 1/2
@@ -148,7 +148,7 @@ def pareto_shape(log_weight: Tensor) -> Tensor:
     The tail are the largest min(n/5, 3√n) weights, and k̂ is drawn to 1/2 as by ten weights more.
     Above 0.7 an average of the weights is not to be trusted: their variance is infinite, or would
     look so to far more draws. Equal weights, which nothing stands out of, get a k̂ far below zero.
-    Source: Vehtari et al. 2024, sections 2.4 and 3.2. Book: eq-pareto-tail.
+    Source: Vehtari et al. 2024. Book: eq-pareto-tail.
 
     >>> normal = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(4000) + 0.5) / 4000)
     >>> print(f"{float(pareto_shape(0.5 * normal)):.1f}")  # log-normal weights of small spread
