@@ -88,7 +88,7 @@ def test_words_are_large_enough_to_read(state, layout):
     ("state", "lit", "dim"),
     [
         ("all", "x encoder mu sigma q prior posterior z noise decoder f lambda copy rate loss", ""),
-        ("generate", "prior z decoder f lambda copy", "x encoder mu sigma q posterior distortion"),
+        ("generate", "prior z decoder f lambda image", "x encoder mu sigma q posterior distortion"),
         ("infer", "x encoder q posterior", "prior z decoder copy distortion"),
         ("maps", "mu sigma f lambda encoder decoder", "q prior posterior copy rate distortion"),
         ("blocked", "x q z decoder copy distortion rate loss", "posterior"),
