@@ -20,7 +20,7 @@ from vae_tutorial.pretrained import two_latents
 
 EXTENSIONS = Path(framework.__file__).parent
 STYLE = (EXTENSIONS.parent / "_static" / "book.css").read_text("utf-8")
-PAGES = {"light": "#ffffff", "dark": "#14181e"}  # the theme's backgrounds
+PAGES = {"light": "#ffffff", "dark": "#121212"}  # the theme's backgrounds
 CHOSEN = 66  # the digit in the drawing, among those kept for testing
 SVG = "{http://www.w3.org/2000/svg}"
 CONFIGURATION = f"""
