@@ -170,12 +170,33 @@ def test_mathematics_is_set_as_such():
     assert set_.endswith("KL</tspan>")
 
 
+def test_a_sample_of_each_ink_shows_its_dash_and_a_mark():
+    for name in INKS:
+        drawn = ElementTree.fromstring(strokes.sample(name))
+        (line,) = drawn.iter(f"{SVG}polyline")
+        assert (line.get("stroke-dasharray") or "") == strokes.DASHES[name]
+        assert [line.get("stroke")] == [mark.get("fill") for mark in drawn.iter(f"{SVG}circle")]
+    assert "pattern" in strokes.sample("gap")
+    with pytest.raises(ValueError, match="no ink pink, only data, prior"):
+        strokes.sample("pink")
+
+
+def test_a_sample_stands_in_its_line_and_its_words_say_the_same(tmp_path):
+    said = build(tmp_path, "html", "Here {ink}`prior` blue, and {ink}`pink` no ink.")
+    assert "there is no ink pink, only data" in said
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert re.search(r"Here <svg[^>]* aria-hidden=\"true\".*?</svg> blue", page)
+    build(tmp_path, "text", "Here {ink}`prior` blue.")
+    assert "Here blue." in " ".join((tmp_path / "out" / "index.txt").read_text("utf-8").split())
+
+
 def build(folder, builder, figure=FIGURE):
     """A book of two pages, the figure on the first alone; what Sphinx complained of."""
     pages = {
         "conf.py": CONFIGURATION,
         "index.md": f"# Book\n\n{figure}\n\n```{{toctree}}\nother\n```\n",
-        "other.md": "# Other\n\nSee {numref}`fig-maps-framework`.\n",
+        "other.md": "# Other\n\n"
+        + ("See {numref}`fig-maps-framework`.\n" if figure.lstrip().startswith("```") else ""),
     }
     for name, text in pages.items():
         (folder / name).write_text(text, "utf-8")

@@ -93,7 +93,8 @@ class LinkEquations(SphinxPostTransform):
             for formula in list(self.document.findall(nodes.math_block)):
                 if formula.get("label"):
                     beside = to_row(formula["label"], page)
-                    formula.replace_self(tag("div", formula.deepcopy(), beside, classes="numbered"))
+                    both = tag("div", formula.deepcopy(), beside, classes="numbered")
+                    formula.parent.replace(formula, both)  # replace_self would double the id
 
 
 def to_row(label: str, page: str) -> nodes.paragraph:

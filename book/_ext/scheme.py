@@ -8,7 +8,7 @@ from math import exp, pi, sqrt
 
 import strokes
 from places import MAP, NARROW_NETWORK, NETWORK, PANEL, PIXEL, TAG, WIDE, Layout
-from strokes import Point, arrow, box, circle, ink, line, picture, words
+from strokes import Point, arrow, box, circle, hatched, ink, line, picture, words
 
 # A three of the digits that are kept for testing, in greys from 0 to 16, and what the model
 # `pretrained.two_latents` makes of it: f(μ(x)), rounded to the same greys.
@@ -221,12 +221,7 @@ def gap(layout: Layout, name: str) -> Iterator[str]:
     """The band between q and the exact posterior, hatched."""
     band = [*curve("q", layout), *reversed(curve("posterior", layout))]
     hue = ink("line")
-    yield (
-        f'<pattern id="{name}-hatch" width="5" height="5" patternUnits="userSpaceOnUse" '
-        f'patternTransform="rotate(45)"><path d="M0 0V5" stroke="{hue}" stroke-width="1.6"/>'
-        "</pattern>"
-    )
-    yield f'<polygon points="{strokes.at(band)}" fill="url(#{name}-hatch)"/>'
+    yield hatched(band, f"{name}-hatch", hue)
     yield line(layout.routes["gap"], hue)
     yield said("gap", "the gap\n$KL(q ‖ p(z | x))$", layout, hue, 15)
 
