@@ -78,10 +78,10 @@ def _best_product_bound(joint: Tensor) -> float:
     def objective() -> Tensor:
         search.zero_grad()
         loss = -_product_bound(joint, *(factor.softmax(-1) for factor in logits)).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    search.step(objective)  # type: ignore[no-untyped-call]
+    search.step(objective)
     found = (factor.detach().softmax(-1) for factor in logits)
     return float(_product_bound(joint, *found).max())
 
