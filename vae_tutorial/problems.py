@@ -25,8 +25,8 @@ def transport(answer: Callable | None = None) -> None:
         print("and the noise's standard deviation to log p(x) (n,), for x = ring(z) + noise")
         return
     x = torch.tensor(RING_POINTS, dtype=torch.float64)  # (n, 2)
-    length = torch.linspace(0, 9, 20_001, dtype=torch.float64)[1:]  # of z, from a step above 0
-    log_mass = length.log() - length.square() / 2 + math.log(9 / 20_000)  # (nodes,)
+    length = torch.linspace(0, 15, 30_001, dtype=torch.float64)[1:]  # of z, a step above 0 on
+    log_mass = length.log() - length.square() / 2 + math.log(15 / 30_000)  # (nodes,)
     place = 1 + length / RING_DIVISOR  # the radius of ring(z)
     radius = x.norm(dim=-1, keepdim=True)  # (n, 1)
     for deviation in (0.3, 0.05):
