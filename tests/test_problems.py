@@ -12,10 +12,12 @@ from vae_tutorial import problems
 
 def noisy_ring(x, deviation, reach=15.0):
     """log p(x) by a sum over the plane of z, in polar coordinates."""
-    length = (torch.arange(5000, dtype=torch.float64) + 0.5) * reach / 5000
+    root = (torch.arange(3000, dtype=torch.float64) + 0.5) * math.sqrt(reach) / 3000
+    length = root.square()  # finer steps near z = 0
     angle = torch.arange(400, dtype=torch.float64) * 2 * math.pi / 400
     place = (1 + length / 10)[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1)
-    log_mass = length.log() - length.square() / 2 + math.log(reach / 5000 / 400)
+    log_mass = length.log() - length.square() / 2 + (2 * root).log()
+    log_mass += math.log(math.sqrt(reach) / 3000 / 400)
     found = []
     for point in x:
         squared = (point - place).square().sum(-1)  # (lengths, angles)

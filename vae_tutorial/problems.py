@@ -25,11 +25,11 @@ def transport(answer: Callable | None = None) -> None:
         print("and the noise's standard deviation to log p(x) (n,), for x = ring(z) + noise")
         return
     x = torch.tensor(RING_POINTS, dtype=torch.float64)  # (n, 2)
-    length = torch.linspace(0, 15, 30_001, dtype=torch.float64)[1:]  # of z, a step above 0 on
-    log_mass = length.log() - length.square() / 2 + math.log(15 / 30_000)  # (nodes,)
+    length = torch.linspace(0, 15, 150_001, dtype=torch.float64)[1:]  # of z, a step above 0 on
+    log_mass = length.log() - length.square() / 2 + math.log(15 / 150_000)  # (nodes,)
     place = 1 + length / RING_DIVISOR  # the radius of ring(z)
     radius = x.norm(dim=-1, keepdim=True)  # (n, 1)
-    for deviation in (0.3, 0.05):
+    for deviation in (0.3, 0.02):
         variance = deviation**2
         around = torch.special.i0e(radius * place / variance).log()  # (n, nodes)
         log_likelihood = around - (radius - place).square() / (2 * variance)
