@@ -14,10 +14,10 @@ def noisy_ring(x, deviation, reach=15.0):
     """log p(x) by a sum over the plane of z, in polar coordinates."""
     root = (torch.arange(3000, dtype=torch.float64) + 0.5) * math.sqrt(reach) / 3000
     length = root.square()  # finer steps near z = 0
-    angle = torch.arange(400, dtype=torch.float64) * 2 * math.pi / 400
+    angle = torch.arange(800, dtype=torch.float64) * 2 * math.pi / 800
     place = (1 + length / 10)[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1)
     log_mass = length.log() - length.square() / 2 + (2 * root).log()
-    log_mass += math.log(math.sqrt(reach) / 3000 / 400)
+    log_mass += math.log(math.sqrt(reach) / 3000 / 800)
     found = []
     for point in x:
         squared = (point - place).square().sum(-1)  # (lengths, angles)
