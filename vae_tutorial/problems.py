@@ -74,6 +74,7 @@ def _laplace_price(mean: Tensor, log_variance: Tensor) -> Tensor:
         total = total + (rule.weights * q.log_prob(rule.nodes).exp() * integrand).sum()
     return total
 
+
 # linear
 
 # reparameterization
