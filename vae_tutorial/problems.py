@@ -13,7 +13,7 @@ from torch import Tensor
 from vae_tutorial import linear as linear_maps
 from vae_tutorial.checks import check, check_close
 from vae_tutorial.noise import generator, standard_normal
-from vae_tutorial.quadrature import trapezoid
+from vae_tutorial.quadrature import gauss_legendre
 
 # transport
 
@@ -70,11 +70,10 @@ def _laplace_price(mean: Tensor, log_variance: Tensor) -> Tensor:
     q = torch.distributions.Normal(mean, deviation)
     far = float(mean.abs() + 12 * deviation)
     for low, high in ((-far, 0.0), (0.0, far)):
-        rule = trapezoid(low, high, 40_001)
+        rule = gauss_legendre(low, high, 200)
         integrand = q.log_prob(rule.nodes) + rule.nodes.abs() + np.log(2)
         total = total + (rule.weights * q.log_prob(rule.nodes).exp() * integrand).sum()
     return total
-
 
 
 # linear
@@ -132,6 +131,7 @@ def _searched_rate(images: Tensor, variances: Tensor, latent: int) -> float:
 
 def _value(found: OptimizeResult) -> float:
     return found.fun
+
 
 # reparameterization
 
