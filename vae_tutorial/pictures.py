@@ -1,6 +1,7 @@
 """Pictures of digits and of their latents: arrays in, one closed figure out."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -76,6 +77,37 @@ def latent_map(z: Tensor, labels: Tensor) -> Figure:
         colour, dash, _ = INKS["prior"]
         axes.plot(2 * np.cos(angle), 2 * np.sin(angle), color=colour, linestyle=dash)
         axes.set(xlabel="first latent, $z_1$", ylabel="second latent, $z_2$", aspect="equal")
+    return figure
+
+
+class Plane(NamedTuple):
+    """A cloud in a plane and what is followed through it: points of noise, or their images."""
+
+    cloud: Tensor  # (n, 2), faint
+    ring: Tensor  # (m, 2), the image of a circle
+    arrows: Tensor  # (a, 2, 2), from where to where
+    followed: Tensor  # (f, 2), numbered
+    ink: str
+    letter: str  # of the axes: "ε" or "z"
+
+
+def planes(drawn: Mapping[str, Plane]) -> Figure:
+    """Planes side by side; a followed point has one colour and one number in all of them."""
+    with styled(1, len(drawn), (7.2, 2.9)) as (figure, (row,)):
+        for axes, (title, plane) in zip(row, drawn.items(), strict=True):
+            color = ink(plane.ink)[0]
+            axes.plot(*plane.cloud.numpy(force=True).T, ".", color=color, markersize=4, alpha=0.35)
+            axes.plot(*plane.ring.numpy(force=True).T, color=INKS["data"][0], linewidth=1)
+            for start, end in plane.arrows.tolist():
+                arrow = {"arrowstyle": "->", "color": INKS["data"][0], "linewidth": 1.4}
+                axes.annotate("", end, start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
+            for number, (x, y) in enumerate(plane.followed.tolist(), 1):
+                edge = DIGIT_COLOURS[number]
+                box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": edge}
+                style = {"color": "#222222", "fontsize": 8, "ha": "center", "va": "center"}
+                axes.text(x, y, str(number), bbox=box | {"linewidth": 2}, zorder=3, **style)
+            names = {f"{side}label": f"${plane.letter}_{i}$" for i, side in ((1, "x"), (2, "y"))}
+            axes.set(title=title, aspect="equal", **names)
     return figure
 
 
