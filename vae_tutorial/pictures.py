@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_tutorial.plotting import INKS, ink, styled
+from vae_tutorial.plotting import INKS, abreast, ink, styled
 
 WIDTH = 6.4  # inches, of a figure
 IMAGES = 5.6  # inches for a row's images; the rest is for its label
@@ -93,7 +93,7 @@ class Plane(NamedTuple):
 
 def planes(drawn: Mapping[str, Plane]) -> Figure:
     """Planes side by side; a followed point has one colour and one number in all of them."""
-    with styled(1, len(drawn), (7.2, 2.9)) as (figure, (row,)):
+    with abreast(len(drawn), 2.6) as (figure, row):
         for axes, (title, plane) in zip(row, drawn.items(), strict=True):
             color = ink(plane.ink)[0]
             axes.plot(*plane.cloud.numpy(force=True).T, ".", color=color, markersize=4, alpha=0.35)
