@@ -1,7 +1,7 @@
 """Pictures of digits and of their latents: arrays in, one closed figure out."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -99,13 +99,16 @@ def planes(drawn: Mapping[str, Plane]) -> Figure:
             axes.plot(*plane.cloud.numpy(force=True).T, ".", color=color, markersize=4, alpha=0.35)
             axes.plot(*plane.ring.numpy(force=True).T, color=INKS["data"][0], linewidth=1)
             for start, end in plane.arrows.tolist():
-                arrow = {"arrowstyle": "->", "color": INKS["data"][0], "linewidth": 1.4}
-                axes.annotate("", end, start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
+                arrow: dict[str, Any] = {"arrowstyle": "->", "color": INKS["data"][0]}
+                arrow |= {"linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+                axes.annotate("", end, start, arrowprops=arrow)
             for number, (x, y) in enumerate(plane.followed.tolist(), 1):
                 edge = DIGIT_COLOURS[number]
-                box = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": edge}
-                style = {"color": "#222222", "fontsize": 8, "ha": "center", "va": "center"}
-                axes.text(x, y, str(number), bbox=box | {"linewidth": 2}, zorder=3, **style)
+                box: dict[str, Any] = {"boxstyle": "circle,pad=0.2", "linewidth": 2}
+                box |= {"facecolor": "white", "edgecolor": edge}
+                style: dict[str, Any] = {"color": "#222222", "fontsize": 8}
+                style |= {"ha": "center", "va": "center", "zorder": 3}
+                axes.text(x, y, str(number), bbox=box, **style)
             names = {f"{side}label": f"${plane.letter}_{i}$" for i, side in ((1, "x"), (2, "y"))}
             axes.set(title=title, aspect="equal", **names)
     return figure
