@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from vae_tutorial.pictures import DIGIT_COLOURS, gradient_flow, image_rows, latent_map
+from vae_tutorial.pictures import (
+    DIGIT_COLOURS,
+    Plane,
+    gradient_flow,
+    image_rows,
+    latent_map,
+    planes,
+)
 
 
 def test_images_keep_their_place_and_share_one_range():
@@ -68,3 +75,21 @@ def test_the_picture_marks_what_a_gradient_reaches():
     assert [len(axes.lines) for axes in (cut, whole)] == [1, 0]
     heights = {text.get_text(): text.get_position()[1] for text in whole.texts if text.get_text()}
     assert heights == {"loss: Pow": 0, "z: leaf": 1, "mean: Mul": 2, "a: leaf": 3}
+
+
+def test_a_followed_point_has_one_number_and_one_colour_in_every_plane():
+    noise = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    arrows = torch.tensor([[[0.0, 0.0], [2.0, 0.0]]])
+    plane = Plane(noise, noise, arrows, noise, "prior", "ε")
+    moved = plane._replace(followed=3 * noise, ink="encoder", letter="z")
+    figure = planes({"noise": plane, "moved": moved})
+    seen = [
+        [(text.get_text(), text.get_position()) for text in axes.texts if text.get_text()]
+        for axes in figure.axes
+    ]
+    assert seen == [[("1", (1, 0)), ("2", (0, 2))], [("1", (3, 0)), ("2", (0, 6))]]
+    edges = [[t.get_bbox_patch().get_edgecolor() for t in a.texts[1:]] for a in figure.axes]
+    assert edges[0] == edges[1]
+    assert edges[0][0] != edges[0][1]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["$ε_1$", "$z_1$"]
+    assert plt.get_fignums() == []

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
+from torch import Tensor
 
+from vae_tutorial import linear as linear_maps
 from vae_tutorial import problems
 
 
@@ -23,6 +25,49 @@ def asks(problem, capsys):
 
 
 # transport
+
+
+def noisy_ring(x, deviation, reach=15.0):
+    """log p(x) by a sum over the plane of z, in polar coordinates."""
+    root = (torch.arange(3000, dtype=torch.float64) + 0.5) * math.sqrt(reach) / 3000
+    length = root.square()  # finer steps near z = 0
+    angle = torch.arange(800, dtype=torch.float64) * 2 * math.pi / 800
+    place = (1 + length / 10)[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1)
+    log_mass = length.log() - length.square() / 2 + (2 * root).log()
+    log_mass += math.log(math.sqrt(reach) / 3000 / 800)
+    found = []
+    for point in x:
+        squared = (point - place).square().sum(-1)  # (lengths, angles)
+        log_terms = log_mass[:, None] - squared / (2 * deviation**2)
+        found.append(log_terms.logsumexp((0, 1)) - math.log(2 * math.pi * deviation**2))
+    return torch.stack(found)
+
+
+def test_the_ring_is_scored_by_a_sum_over_the_plane(capsys):
+    problems.transport(noisy_ring)
+    assert capsys.readouterr().out.count("passed: log p(x)") == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x, deviation: noisy_ring(x, deviation**0.5),  # the deviation taken for a variance
+        lambda x, deviation: noisy_ring(x, deviation, reach=6.0),  # a part of the latents
+        lambda x, deviation: noisy_ring(x, deviation) + math.log(2 * math.pi),  # no normaliser
+        lambda x, deviation: noisy_ring(x, deviation).exp().log(),  # underflows far from the ring
+        lambda x, deviation: -((x.norm(dim=-1) - 1) ** 2) / (2 * deviation**2),  # a circle
+    ],
+)
+def test_a_ring_scored_otherwise_is_told_apart(wrong):
+    with pytest.raises(AssertionError, match=r"log p\(x\), noise"):
+        problems.transport(wrong)
+
+
+def test_without_an_answer_the_question_is_asked(capsys):
+    for ask in (problems.transport, problems.limits):
+        ask()
+        assert capsys.readouterr().out.startswith("open: ")
+
 
 # marginal_likelihood
 
@@ -121,22 +166,244 @@ def test_a_wrong_bound_is_refused(wrong):
 
 # bounds
 
+
 # weights
+
 
 # gaussians
 
+
+def laplace_price(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """E|z| of a Gaussian is that of a folded normal; the rest is an entropy and log 2."""
+    deviation = (0.5 * log_variance).exp()
+    ratio = mean / deviation
+    size = deviation * math.sqrt(2 / math.pi) * (-0.5 * ratio**2).exp()
+    size = size + mean * torch.special.erf(ratio / math.sqrt(2))
+    entropy = 0.5 * (log_variance + math.log(2 * math.pi) + 1)
+    return (size + math.log(2) - entropy).sum(-1)
+
+
+def test_the_price_against_a_laplace_prior(capsys):
+    problems.gaussians(laplace_price)
+    assert capsys.readouterr().out.count("passed: ") == 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda mean, log_variance: laplace_price(mean, 2 * log_variance),  # σ² for σ
+        lambda mean, log_variance: laplace_price(mean, log_variance) - math.log(2),
+        lambda mean, log_variance: laplace_price(mean, log_variance) / mean.shape[-1],  # a mean
+        lambda mean, log_variance: laplace_price(mean.detach(), log_variance) + 0 * mean.sum(-1),
+        lambda mean, log_variance: (  # |E z| for E|z|
+            mean.abs() + math.log(2) - 0.5 * (log_variance + math.log(2 * math.pi) + 1)
+        ).sum(-1),
+        lambda mean, log_variance: (  # draws
+            laplace_price(mean, log_variance) + 1e-9 * torch.randn(mean.shape[:-1])
+        ),
+    ],
+    ids=["deviation", "constant", "mean", "no gradient", "size of the mean", "draws"],
+)
+def test_a_wrong_price_is_told(wrong):
+    with pytest.raises(AssertionError, match="check failed"):
+        problems.gaussians(wrong)
+
+
 # linear
+
+
+def whitened_rate(images: Tensor, variances: Tensor, latent: int) -> Tensor:
+    """Divided by its deviation, every pixel has noise 1, and the rate law holds."""
+    whitened = linear_maps.spectrum(images / variances.sqrt())
+    return linear_maps.rate_law(whitened.eigenvalues, variances.new_ones(()), latent).rate
+
+
+def test_the_rate_with_unequal_noise(capsys):
+    problems.linear(whitened_rate)
+    assert capsys.readouterr().out.count("passed: ") == 8
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x, s, d: linear_maps.rate_law(linear_maps.spectrum(x).eigenvalues, s.mean(), d).rate,
+        lambda x, s, d: whitened_rate(x, s.square(), d),
+        lambda x, s, d: 2 * whitened_rate(x, s, d),
+        lambda x, s, d: whitened_rate(x, s, x.shape[1]),
+        lambda x, s, d: whitened_rate(x * math.sqrt(60 / 59), s, d),  # divisor n − 1
+    ],
+    ids=["average noise", "variance for deviation", "no half", "all latents", "divisor"],
+)
+def test_a_wrong_rate_is_told(wrong):
+    with pytest.raises(AssertionError, match="check failed"):
+        problems.linear(wrong)
+
 
 # reparameterization
 
+
+def normals(means, deviations):
+    return torch.distributions.Normal(*torch.tensor((means, deviations), dtype=torch.float64))
+
+
+def implicit(z, weight, means, deviations):
+    """Minus the slope of the distribution function in the weight, over the density."""
+    laws = normals(means, deviations)
+    first, second = laws.cdf(z[:, None]).unbind(-1)
+    share = torch.tensor([weight, 1 - weight], dtype=torch.float64)
+    return (second - first) / (laws.log_prob(z[:, None]).exp() @ share)
+
+
+def between_means(z, weight, means, deviations):
+    return torch.full_like(z, means[0] - means[1])
+
+
+def by_the_chosen_part(z, weight, means, deviations):
+    return torch.zeros_like(z)  # which part is drawn jumps; inside a part nothing depends on it
+
+
+def not_divided(z, weight, means, deviations):
+    first, second = normals(means, deviations).cdf(z[:, None]).unbind(-1)
+    return second - first
+
+
+def test_reparameterization_asks_for_something(capsys):
+    problems.reparameterization()
+    assert capsys.readouterr().out.startswith("open: answer(z, weight, means, deviations)")
+
+
+def test_the_slope_in_a_mixtures_weight_passes(capsys):
+    problems.reparameterization(implicit)
+    assert capsys.readouterr().out.count("passed: ") == 12
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [by_the_chosen_part, not_divided, between_means, lambda *given: -implicit(*given)],
+    ids=["chosen part", "not divided", "between means", "sign"],
+)
+def test_wrong_slopes_in_a_mixtures_weight_are_told_apart(wrong):
+    with pytest.raises(AssertionError, match=r"gradient of E\["):
+        problems.reparameterization(wrong)
+
+
 # training
+
 
 # choices
 
+
 # evaluation
+
 
 # annealing
 
+
 # scaling
 
+
+def in_one_pass(parts):
+    largest = torch.tensor(-math.inf).double()
+    total, gradient, count = 0 * largest.exp(), 0, 0
+    for log_weights, rows in parts:
+        count += len(log_weights)
+        top = torch.maximum(largest, log_weights.max())
+        if top == -math.inf:
+            continue
+        old, new = (largest - top).exp(), (log_weights - top).exp()
+        total, gradient = total * old + new.sum(), gradient * old + new @ rows
+        largest = top
+    return largest + total.log() - math.log(count), gradient / total
+
+
+def without_the_largest(parts):
+    total, gradient, count = 0, 0, 0
+    for log_weights, rows in parts:
+        total = total + log_weights.exp().sum()
+        gradient = gradient + log_weights.exp() @ rows
+        count += len(log_weights)
+    return (total / count).log(), gradient / total
+
+
+def all_kept(parts):
+    log_weights, rows = map(torch.cat, zip(*list(parts), strict=True))
+    return log_weights.logsumexp(0) - math.log(len(rows)), log_weights.softmax(0) @ rows
+
+
+def part_by_part(parts):
+    seen = [(w.logsumexp(0) - math.log(len(w)), w.softmax(0) @ r) for w, r in parts]
+    values, gradients = zip(*seen, strict=True)
+    return torch.stack(values).mean(), torch.stack(gradients).mean(0)
+
+
+def test_scaling_asks_for_something(capsys):
+    problems.scaling()
+    assert capsys.readouterr().out.startswith("open: answer(parts)")
+
+
+def test_a_gradient_in_one_pass_passes(capsys):
+    problems.scaling(in_one_pass)
+    assert capsys.readouterr().out.count("passed: ") == 6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (without_the_largest, "weights that underflow"),
+        (all_kept, "parts are kept"),
+        (part_by_part, "weights near one"),
+    ],
+    ids=["underflow", "kept", "averaged"],
+)
+def test_wrong_gradients_in_one_pass_are_told_apart(wrong, message):
+    with pytest.raises(AssertionError, match=message):
+        problems.scaling(wrong)
+
+
 # limits
+
+
+def hilbert(level, depth=20):
+    """Hilbert's curve: the quarters of the interval in turn, each square turned or mirrored."""
+    x, y = torch.zeros_like(level), torch.zeros_like(level)
+    quarters = []
+    for _ in range(depth):
+        quarter = (4 * level).floor().clamp(max=3)
+        quarters.append(quarter)
+        level = 4 * level - quarter
+    for quarter in reversed(quarters):
+        first, last, right = quarter == 0, quarter == 3, quarter >= 2
+        x, y = (
+            torch.where(first, y, torch.where(last, 1 - y, x)),
+            torch.where(first, x, torch.where(last, 1 - x, y)),
+        )
+        x, y = (x + right) / 2, (y + ((quarter == 1) | (quarter == 2))) / 2
+    return torch.stack([x, y], -1)
+
+
+def interleaved(level, depth=20):
+    """Digits dealt out to x and y in turn: each box once, but the path jumps."""
+    bits = (level[:, None] * 2.0 ** torch.arange(1, 2 * depth + 1)).floor() % 2
+    weight = 0.5 ** torch.arange(1, depth + 1, dtype=torch.float64)
+    return torch.stack([bits[:, ::2] @ weight, bits[:, 1::2] @ weight], -1)
+
+
+def lawnmower(level, rows=64):
+    """Row by row, forth and back: continuous, and right at one size of box only."""
+    row = (level * rows).floor()
+    along = level * rows - row
+    along = torch.where(row % 2 == 0, along, 1 - along)
+    return torch.stack([along, (row + 0.5) / rows], -1)
+
+
+def test_hilberts_curve_fills_the_square(capsys):
+    problems.limits(hilbert)
+    assert capsys.readouterr().out.count("passed: ") == 18
+
+
+@pytest.mark.parametrize(
+    "wrong", [interleaved, lawnmower, lambda u: torch.stack([u, u], -1), lambda u: hilbert(u) / 2]
+)
+def test_other_curves_do_not(wrong):
+    with pytest.raises(AssertionError):
+        problems.limits(wrong)

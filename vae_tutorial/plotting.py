@@ -136,6 +136,16 @@ def _blank(size: tuple[float, float]) -> Iterator[Figure]:
             plt.close(figure)
 
 
+@contextmanager
+def abreast(count: int, height: float) -> Iterator[tuple[Figure, list[plt.Axes]]]:
+    """A figure and its axes side by side, each with an equal part of the width; closed after."""
+    with _blank((6.4 if count == 1 else 7.2, height)) as figure:
+        # The whole width is kept when the figure is saved, so that its panels can be cut apart.
+        figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, alpha=0))
+        (parts,) = figure.subfigures(1, count, squeeze=False)
+        yield figure, [part.subplots() for part in parts]
+
+
 def panels(*drawn: Panel, height: float = 3.2) -> Figure:
     """Draw one to three panels side by side, 6.4 inches wide (7.2 from two panels on).
 
@@ -149,12 +159,8 @@ def panels(*drawn: Panel, height: float = 3.2) -> Figure:
     >>> figure.axes[0].get_xlabel(), len(figure.axes[0].lines)
     ('x', 1)
     """
-    with _blank((6.4 if len(drawn) == 1 else 7.2, height)) as figure:
-        # The whole width is kept when the figure is saved, so that its panels can be cut apart.
-        figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, alpha=0))
-        (parts,) = figure.subfigures(1, len(drawn), squeeze=False)
-        for part, panel in zip(parts, drawn, strict=True):
-            axes = part.subplots()
+    with abreast(len(drawn), height) as (figure, row):
+        for axes, panel in zip(row, drawn, strict=True):
             layers = [_with_arrays(layer) for layer in panel.layers]
             for layer in layers:
                 _draw(axes, layer)

@@ -4,19 +4,50 @@ Called without an answer, each prints what is asked for. The solutions stand now
 """
 
 import math
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
 from vae_tutorial import decomposition as identity
+from vae_tutorial import linear as linear_maps
 from vae_tutorial.checks import check, check_close
 from vae_tutorial.marginal_likelihood import exact_evidence
 from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.quadrature import gauss_legendre, trapezoid
+from vae_tutorial.transport import RING_DIVISOR
 
 # transport
+
+
+RING_POINTS = ((0.0, 0.1), (0.6, 0.3), (-1.0, 0.1), (0.3, -1.1), (0.9, 1.2), (-1.5, 1.5))
+
+
+def transport(answer: Callable | None = None) -> None:
+    """Hold log p(x) of the ring with noise, answer(x, deviation): (n, 2) to (n,), to an oracle.
+
+    The oracle integrates over the radius alone: the angle gives a Bessel function.
+    """
+    if answer is None:
+        print("open: problems.transport(f), where f(x, deviation) takes points x (n, 2) in float64")
+        print("and the noise's standard deviation to log p(x) (n,), for x = ring(z) + noise")
+        return
+    x = torch.tensor(RING_POINTS, dtype=torch.float64)  # (n, 2)
+    length = torch.linspace(0, 15, 150_001, dtype=torch.float64)[1:]  # of z, a step above 0 on
+    log_mass = length.log() - length.square() / 2 + math.log(15 / 150_000)  # (nodes,)
+    place = 1 + length / RING_DIVISOR  # the radius of ring(z)
+    radius = x.norm(dim=-1, keepdim=True)  # (n, 1)
+    for deviation in (0.3, 0.02):
+        variance = deviation**2
+        around = torch.special.i0e(radius * place / variance).log()  # (n, nodes)
+        log_likelihood = around - (radius - place).square() / (2 * variance)
+        expected = (log_mass + log_likelihood).logsumexp(-1) - math.log(2 * math.pi * variance)
+        check_close(f"log p(x), noise {deviation}", answer(x, deviation), expected, 1e-3)
+
 
 # marginal_likelihood
 
@@ -99,22 +130,235 @@ def _wave(z: Tensor) -> Tensor:
 
 # bounds
 
+
 # weights
+
 
 # gaussians
 
+
+def gaussians(answer: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
+    """Check the price of a Gaussian answer against a Laplace prior, by quadrature.
+
+    `answer` takes mean and log_variance, (..., d) each, to (...): KL(q ‖ p) in nats for
+    q = N(mean, diag(exp(log_variance))) and p(z) = ∏ ½ exp(−|z|). Raises AssertionError where it
+    is wrong.
+
+    >>> gaussians()
+    open: price(mean, log_variance), (..., d) to (...), in nats: KL of a Gaussian to a Laplace prior
+    """
+    if answer is None:
+        print(
+            "open: price(mean, log_variance), (..., d) to (...), in nats: "
+            "KL of a Gaussian to a Laplace prior"
+        )
+        return
+    mean = torch.tensor([0.0, 0.3, -1.0, 2.5, -4.0], dtype=torch.float64)
+    log_variance = torch.tensor([0.0, -3.0, 1.2, -0.5, 0.7], dtype=torch.float64)
+    expected = torch.stack(
+        [_laplace_price(*pair) for pair in zip(mean, log_variance, strict=True)]
+    )  # (5,)
+    seen = answer(mean[:, None], log_variance[:, None])  # (5,)
+    check("one price for each of five answers", seen.shape == (5,))
+    check_close("one latent: the price is the integral", seen, expected, 1e-8)
+    check_close("five latents: the sum of theirs", answer(mean, log_variance), expected.sum(), 1e-7)
+    again = answer(mean[:, None], log_variance[:, None])
+    check_close("no draws: the same price twice", again, seen, 0.0)
+    moved = mean.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(answer(moved, log_variance), moved)
+    check_close("at mean 0 nothing is gained by moving", slope[0], 0.0, 1e-12)
+    check("and gradients pull the other means towards 0", bool((slope * mean)[1:].min() > 0))
+
+
+def _laplace_price(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The KL divergence of N(mean, exp(log_variance)) to the Laplace law, by its definition: ().
+
+    The kink of |z| at 0 is an end of both intervals, so that the rule meets smooth curves alone.
+    """
+    deviation, total = (0.5 * log_variance).exp(), mean.new_zeros(())
+    q = torch.distributions.Normal(mean, deviation)
+    far = float(mean.abs() + 12 * deviation)
+    for low, high in ((-far, 0.0), (0.0, far)):
+        rule = gauss_legendre(low, high, 200)
+        integrand = q.log_prob(rule.nodes) + rule.nodes.abs() + np.log(2)
+        total = total + (rule.weights * q.log_prob(rule.nodes).exp() * integrand).sum()
+    return total
+
+
 # linear
+
+
+def linear(answer: Callable[[Tensor, Tensor, int], Tensor] | None = None) -> None:
+    """Check the rate of the best linear VAE whose pixels have known, unequal noise.
+
+    `answer` takes images (n, D), variances (D,) and a number of latents d, to the average KL of
+    the exact posterior to the prior over the images, (), in nats. Raises AssertionError where it
+    is wrong.
+
+    >>> linear()
+    open: rate(images, variances, latent) to (), in nats, for Λ = diag(variances)
+    """
+    if answer is None:
+        print("open: rate(images, variances, latent) to (), in nats, for Λ = diag(variances)")
+        return
+    draws = generator(20)
+    images = standard_normal((60, 4), draws) @ standard_normal((4, 4), draws) + 1
+    equal, unequal = torch.full((4,), 0.5).double(), torch.tensor([0.1, 2.0, 0.7, 0.3]).double()
+    for latent in (1, 2, 3):
+        seen = answer(images, equal, latent)
+        law = linear_maps.rate_law(linear_maps.spectrum(images).eigenvalues, equal[0], latent)
+        check_close(f"equal noise, {latent} latents: the rate law", seen, law.rate, 1e-9)
+    for latent in (1, 2, 3):
+        seen = answer(images, unequal, latent)
+        claim = f"unequal noise, {latent} latents: what a search finds"
+        check_close(claim, seen, _searched_rate(images, unequal, latent), 1e-4)
+    check_close("much noise: collapse", answer(images, 1000 * unequal, 2), 0.0, 1e-12)
+    unit = torch.tensor([1.0, 10.0, 0.2, 3.0]).double()
+    seen = answer(images * unit, unequal * unit.square(), 2)
+    check_close("the unit of a pixel is free", seen, answer(images, unequal, 2), 1e-9)
+
+
+def _searched_rate(images: Tensor, variances: Tensor, latent: int) -> float:
+    """The rate of the likeliest weight that a search finds from five starts, by dense matrices."""
+    centred = (images - images.mean(0)).numpy()
+    covariance, noise = centred.T @ centred / len(centred), np.diag(variances.numpy())
+
+    def loss(flat: np.ndarray) -> float:
+        weight = flat.reshape(-1, latent)
+        total = weight @ weight.T + noise
+        return np.linalg.slogdet(total)[1] + np.trace(np.linalg.solve(total, covariance))
+
+    starts = [standard_normal((4 * latent,), generator(seed)).numpy() for seed in range(5)]
+    found = min((minimize(loss, start, options={"gtol": 1e-8}) for start in starts), key=_value)
+    weight = found.x.reshape(-1, latent)
+    gain = weight.T @ np.linalg.inv(weight @ weight.T + noise)  # (d, D)
+    spread = np.eye(latent) - gain @ weight  # the posterior's covariance, (d, d)
+    means = centred @ gain.T  # (n, d)
+    trace = np.trace(spread) + (means**2).sum(1).mean()
+    return 0.5 * (trace - latent - np.linalg.slogdet(spread)[1])
+
+
+def _value(found: OptimizeResult) -> float:
+    return found.fun
+
 
 # reparameterization
 
+
+def reparameterization(answer: Callable | None = None) -> None:
+    """A slope of z in the weight of a mixture: answer(z, weight, means, deviations), (K,) to (K,).
+
+    z is drawn from weight · N(means[0], deviations[0]²) + (1 − weight) · N(means[1], …). Asked for
+    is a slope ∂z/∂weight, continuous in z, that makes the pathwise gradient right for every smooth
+    function; it is held against a quadrature over z. Raises AssertionError where it is not.
+    """
+    if answer is None:
+        print("open: answer(z, weight, means, deviations) → a slope of z in the mixture's weight")
+        return
+    z = torch.linspace(-12, 12, 20_001, dtype=torch.float64)  # (n,)
+    near = z.abs() < 4  # farther out a difference of two tails is all rounding
+    for weight, means, deviations in (
+        (0.5, (-1.0, 1.0), (1.0, 1.0)),
+        (0.2, (-2.0, 1.5), (0.5, 1.2)),
+        (0.9, (0.0, 0.0), (0.4, 1.5)),
+    ):
+        laws = torch.distributions.Normal(*torch.tensor((means, deviations), dtype=z.dtype))
+        first, second = laws.log_prob(z[:, None]).exp().unbind(-1)  # (n,) each
+        density = weight * first + (1 - weight) * second  # (n,)
+        slope = answer(z, weight, means, deviations)  # (n,)
+        steps = slope[near].diff().abs() / (1 + slope[near][1:].abs())
+        check("the slope does not jump", bool(steps.max() < 0.1))
+        for name, function, derivative in (
+            ("z", z, torch.ones_like(z)),
+            ("z²", z.square(), 2 * z),
+            ("tanh z", z.tanh(), 1 - z.tanh().square()),
+        ):
+            exact = torch.trapezoid(function * (first - second), z)
+            seen = torch.trapezoid(density * derivative * slope, z)
+            check_close(f"weight {weight}, gradient of E[{name}]", seen, exact, 1e-5)
+
+
 # training
+
 
 # choices
 
+
 # evaluation
+
 
 # annealing
 
+
 # scaling
 
+
+MOST_KEPT = 3  # parts of a stream that an answer in constant memory may hold at a time
+
+
+def scaling(answer: Callable | None = None) -> None:
+    """The gradient of log (mean weight) of K draws, in one pass: answer(parts), to two tensors.
+
+    parts is an iterator, to be read once, of pairs: log-weights (n,) and their gradients
+    (n, parameters). Asked for are the log of the mean of all K weights, (), and its gradient,
+    (parameters,). Memory may not grow with K. Held against autograd over all draws at once.
+    Raises AssertionError where the two differ or where the parts were kept.
+    """
+    if answer is None:
+        print("open: answer(parts) → log of the mean weight, and its gradient, in one pass")
+        return
+    for name, width, shift, missing in (
+        ("weights near one", 1.0, 0.0, 0),
+        ("weights that underflow", 3.0, -2000.0, 0),
+        ("a weight of zero first", 2.0, 500.0, 3),
+    ):
+        random = generator(1)
+        rows = standard_normal((60, 5), random)  # (K, parameters): the slopes of linear log-weights
+        offsets = shift + width * standard_normal((60,), random).cumsum(0)  # (K,)
+        offsets[:missing] = -math.inf
+        at = standard_normal((5,), random).requires_grad_()
+        log_weights = offsets + rows @ at  # (K,)
+        exact = log_weights.logsumexp(0) - math.log(60)
+        (gradient,) = torch.autograd.grad(exact, at)
+        seen = answer(_once(log_weights.detach(), rows))
+        check_close(f"{name}: the logarithm", seen[0], exact, 1e-9)
+        check_close(f"{name}: the gradient", seen[1], gradient, 1e-9)
+
+
+def _once(log_weights: Tensor, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Parts of one to seven draws; an AssertionError if more than a few are alive together."""
+    alive: list[weakref.ref] = []
+    sizes = [1, 2, 7, 3, 7, 5, 7, 7, 7, 7, 7]
+    for one, other in zip(log_weights.split(sizes), rows.split(sizes), strict=True):
+        part = one.clone(), other.clone()
+        alive = [seen for seen in alive if seen() is not None]
+        if len(alive) > MOST_KEPT:
+            raise AssertionError(f"check failed: {len(alive)} parts are kept, so memory grows")
+        alive.append(weakref.ref(part[1]))
+        yield part
+
+
 # limits
+
+
+def limits(answer: Callable | None = None) -> None:
+    """Hold a curve, answer(level): (n,) to (n, 2), to what Hilbert's does to halved squares.
+
+    Cut (0, 1) into 4, 16, 64, ... equal pieces and the unit square into as many equal boxes: each
+    piece must fill a box, each box once, and neighbouring pieces boxes that share an edge.
+    """
+    if answer is None:
+        print("open: problems.limits(f), where f(u) takes levels u (n,) in (0, 1), in float64,")
+        print("to points (n, 2) of the unit square")
+        return
+    for depth in range(1, 7):
+        pieces, inner = 4**depth, torch.tensor([0.01, 0.3, 0.7, 0.99], dtype=torch.float64)
+        level = (torch.arange(pieces, dtype=torch.float64)[:, None] + inner) / pieces
+        box = (answer(level.flatten()) * 2**depth).floor().reshape(pieces, 4, 2)
+        check(f"each of {pieces} pieces in one box", bool((box == box[:, :1]).all()))
+        entered = len(torch.unique(box[:, 0], dim=0))
+        inside = bool(((box >= 0) & (box < 2**depth)).all())
+        check("each box of the square entered", entered == pieces and inside)
+        check(
+            "neighbours share an edge", bool((box[1:, 0] - box[:-1, 0]).abs().sum(-1).eq(1).all())
+        )
