@@ -7,14 +7,23 @@ import math
 import weakref
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from scipy.optimize import OptimizeResult, minimize
 from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal
 
+from vae_tutorial import decomposition as identity
+from vae_tutorial import linear as linear_maps
 from vae_tutorial.checks import check, check_close
+from vae_tutorial.marginal_likelihood import exact_evidence
 from vae_tutorial.noise import generator, standard_normal
+from vae_tutorial.quadrature import gauss_legendre, trapezoid
 from vae_tutorial.transport import RING_DIVISOR
 
 # transport
+
+
 RING_POINTS = ((0.0, 0.1), (0.6, 0.3), (-1.0, 0.1), (0.3, -1.1), (0.9, 1.2), (-1.5, 1.5))
 
 
@@ -42,15 +51,196 @@ def transport(answer: Callable | None = None) -> None:
 
 # marginal_likelihood
 
+
+def marginal_likelihood(answer: Callable[..., float] | None = None) -> None:
+    """How many draws of the prior a linear model needs, held against a mesh and a simulation.
+
+    `answer(weight, variance, x, tolerance)` is for p(z) = N(0, I), p(x|z) = N(x; weight z,
+    variance · I). Raises AssertionError where the answer is off by more than one draw.
+    """
+    if answer is None:
+        print("open: write draws_needed(weight, variance, x, tolerance), the least number of")
+        print("draws of the prior for which the standard deviation of p̂(x) is at most")
+        print("tolerance times p(x); weight is (D, d), x is (D,). No mesh and no draws.")
+        return
+    for seed, variance, tolerance in ((1, 1.0, 0.1), (2, 0.2, 0.5), (3, 4.0, 0.05)):
+        for latent in (1, 2):
+            noise = generator(10 * seed + latent)
+            weight = standard_normal((3, latent), noise)
+            x = 1.5 * standard_normal((3,), noise)
+            expected = _draws_by_mesh(weight, variance, x, tolerance)
+            seen = float(answer(weight, variance, x, tolerance))
+            claim = f"{latent} latents, variance {variance}, tolerance {tolerance}"
+            check(f"{claim}: the mesh agrees", abs(seen - expected) <= 1 + 1e-6 * expected)
+    noise = generator(5)
+    weight, x = 0.6 * standard_normal((4, 6), noise), standard_normal((4,), noise)
+    count = round(float(answer(weight, 1.0, x, 0.2)))
+    check("six latents: a few hundred draws at most", 1 <= count <= 500)
+    z = standard_normal((4000, count, 6), noise)  # (repetitions, draws, latent)
+    nats = Normal(z @ weight.mT, torch.ones_like(x)).log_prob(x).sum(-1)
+    covariance = weight @ weight.mT + torch.eye(4).to(weight)
+    truth = MultivariateNormal(torch.zeros_like(x), covariance).log_prob(x)
+    spread = float((nats - truth).exp().mean(1).std())
+    check("six latents: 4,000 repetitions scatter by the tolerance", abs(spread / 0.2 - 1) < 0.1)
+
+
+def _draws_by_mesh(weight: Tensor, variance: float, x: Tensor, tolerance: float) -> int:
+    """Var[w] / E[w]² over tolerance², rounded up, where both moments of w = p(x|z) are summed."""
+
+    def moment(power: int) -> float:  # log E[w ** power]
+        def log_weight(z: Tensor) -> Tensor:  # (n, latent) to (n, 1)
+            scale = x.new_tensor(variance).sqrt()
+            return power * Normal(z @ weight.mT, scale).log_prob(x).sum(-1, keepdim=True)
+
+        return float(exact_evidence(log_weight, weight.shape[1], 1e-10).log_evidence)
+
+    return max(1, math.ceil(math.expm1(moment(2) - 2 * moment(1)) / tolerance**2))
+
+
 # decomposition
+
+
+def decomposition(answer: Callable[..., float] | None = None) -> None:
+    """The right side of vae5 in closed form for the wave of chapter 3, held against quadrature.
+
+    `answer(x, mean, deviation, variance)` is for p(z) = N(0, 1), p(x|z) = N(x; (z, sin 2z),
+    variance · I) and q = N(mean, deviation²). Raises AssertionError where it is off by 1e-9.
+    """
+    if answer is None:
+        print("open: write wave_bound(x, mean, deviation, variance), the right side of vae5")
+        print("for p(x|z) = N(x; (z, sin 2z), variance I) and q = N(mean, deviation²),")
+        print("in nats and in closed form: no nodes and no draws. x is (2,).")
+        return
+    noise = generator(3)
+    cases = (("narrow q", 0.05, 0.1), ("wide q", 2.0, 0.1), ("little noise", 0.6, 0.001))
+    for claim, deviation, variance in (*cases, ("much noise", 0.6, 10.0)):
+        x, mean = standard_normal((2,), noise), standard_normal((1,), noise)
+        q = Normal(mean, deviation)
+        model = identity.gaussian_decoder(_wave, x, variance)
+        ends = float(mean) - 10 * deviation, float(mean) + 10 * deviation
+        rules = trapezoid(*ends, 801), gauss_legendre(*ends, 400)
+        expected = identity.decompose(model, q.log_prob, *rules).elbo
+        seen = answer(x, float(mean), deviation, variance)
+        check_close(claim, seen, expected, 1e-9 * max(1.0, float(expected.abs())))
+
+
+def _wave(z: Tensor) -> Tensor:
+    return torch.stack([z, torch.sin(2 * z)], dim=-1)  # (n,) to (n, 2)
+
 
 # bounds
 
+
 # weights
+
 
 # gaussians
 
+
+def gaussians(answer: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
+    """Check the price of a Gaussian answer against a Laplace prior, by quadrature.
+
+    `answer` takes mean and log_variance, (..., d) each, to (...): KL(q ‖ p) in nats for
+    q = N(mean, diag(exp(log_variance))) and p(z) = ∏ ½ exp(−|z|). Raises AssertionError where it
+    is wrong.
+
+    >>> gaussians()
+    open: price(mean, log_variance), (..., d) to (...), in nats: KL of a Gaussian to a Laplace prior
+    """
+    if answer is None:
+        print(
+            "open: price(mean, log_variance), (..., d) to (...), in nats: "
+            "KL of a Gaussian to a Laplace prior"
+        )
+        return
+    mean = torch.tensor([0.0, 0.3, -1.0, 2.5, -4.0], dtype=torch.float64)
+    log_variance = torch.tensor([0.0, -3.0, 1.2, -0.5, 0.7], dtype=torch.float64)
+    expected = torch.stack(
+        [_laplace_price(*pair) for pair in zip(mean, log_variance, strict=True)]
+    )  # (5,)
+    seen = answer(mean[:, None], log_variance[:, None])  # (5,)
+    check("one price for each of five answers", seen.shape == (5,))
+    check_close("one latent: the price is the integral", seen, expected, 1e-8)
+    check_close("five latents: the sum of theirs", answer(mean, log_variance), expected.sum(), 1e-7)
+    again = answer(mean[:, None], log_variance[:, None])
+    check_close("no draws: the same price twice", again, seen, 0.0)
+    moved = mean.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(answer(moved, log_variance), moved)
+    check_close("at mean 0 nothing is gained by moving", slope[0], 0.0, 1e-12)
+    check("and gradients pull the other means towards 0", bool((slope * mean)[1:].min() > 0))
+
+
+def _laplace_price(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The KL divergence of N(mean, exp(log_variance)) to the Laplace law, by its definition: ().
+
+    The kink of |z| at 0 is an end of both intervals, so that the rule meets smooth curves alone.
+    """
+    deviation, total = (0.5 * log_variance).exp(), mean.new_zeros(())
+    q = torch.distributions.Normal(mean, deviation)
+    far = float(mean.abs() + 12 * deviation)
+    for low, high in ((-far, 0.0), (0.0, far)):
+        rule = gauss_legendre(low, high, 200)
+        integrand = q.log_prob(rule.nodes) + rule.nodes.abs() + np.log(2)
+        total = total + (rule.weights * q.log_prob(rule.nodes).exp() * integrand).sum()
+    return total
+
+
 # linear
+
+
+def linear(answer: Callable[[Tensor, Tensor, int], Tensor] | None = None) -> None:
+    """Check the rate of the best linear VAE whose pixels have known, unequal noise.
+
+    `answer` takes images (n, D), variances (D,) and a number of latents d, to the average KL of
+    the exact posterior to the prior over the images, (), in nats. Raises AssertionError where it
+    is wrong.
+
+    >>> linear()
+    open: rate(images, variances, latent) to (), in nats, for Λ = diag(variances)
+    """
+    if answer is None:
+        print("open: rate(images, variances, latent) to (), in nats, for Λ = diag(variances)")
+        return
+    draws = generator(20)
+    images = standard_normal((60, 4), draws) @ standard_normal((4, 4), draws) + 1
+    equal, unequal = torch.full((4,), 0.5).double(), torch.tensor([0.1, 2.0, 0.7, 0.3]).double()
+    for latent in (1, 2, 3):
+        seen = answer(images, equal, latent)
+        law = linear_maps.rate_law(linear_maps.spectrum(images).eigenvalues, equal[0], latent)
+        check_close(f"equal noise, {latent} latents: the rate law", seen, law.rate, 1e-9)
+    for latent in (1, 2, 3):
+        seen = answer(images, unequal, latent)
+        claim = f"unequal noise, {latent} latents: what a search finds"
+        check_close(claim, seen, _searched_rate(images, unequal, latent), 1e-4)
+    check_close("much noise: collapse", answer(images, 1000 * unequal, 2), 0.0, 1e-12)
+    unit = torch.tensor([1.0, 10.0, 0.2, 3.0]).double()
+    seen = answer(images * unit, unequal * unit.square(), 2)
+    check_close("the unit of a pixel is free", seen, answer(images, unequal, 2), 1e-9)
+
+
+def _searched_rate(images: Tensor, variances: Tensor, latent: int) -> float:
+    """The rate of the likeliest weight that a search finds from five starts, by dense matrices."""
+    centred = (images - images.mean(0)).numpy()
+    covariance, noise = centred.T @ centred / len(centred), np.diag(variances.numpy())
+
+    def loss(flat: np.ndarray) -> float:
+        weight = flat.reshape(-1, latent)
+        total = weight @ weight.T + noise
+        return np.linalg.slogdet(total)[1] + np.trace(np.linalg.solve(total, covariance))
+
+    starts = [standard_normal((4 * latent,), generator(seed)).numpy() for seed in range(5)]
+    found = min((minimize(loss, start, options={"gtol": 1e-8}) for start in starts), key=_value)
+    weight = found.x.reshape(-1, latent)
+    gain = weight.T @ np.linalg.inv(weight @ weight.T + noise)  # (d, D)
+    spread = np.eye(latent) - gain @ weight  # the posterior's covariance, (d, d)
+    means = centred @ gain.T  # (n, d)
+    trace = np.trace(spread) + (means**2).sum(1).mean()
+    return 0.5 * (trace - latent - np.linalg.slogdet(spread)[1])
+
+
+def _value(found: OptimizeResult) -> float:
+    return found.fun
+
 
 # reparameterization
 
@@ -90,13 +280,19 @@ def reparameterization(answer: Callable | None = None) -> None:
 
 # training
 
+
 # choices
+
 
 # evaluation
 
+
 # annealing
 
+
 # scaling
+
+
 MOST_KEPT = 3  # parts of a stream that an answer in constant memory may hold at a time
 
 
@@ -143,6 +339,8 @@ def _once(log_weights: Tensor, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 # limits
+
+
 def limits(answer: Callable | None = None) -> None:
     """Hold a curve, answer(level): (n,) to (n, 2), to what Hilbert's does to halved squares.
 
