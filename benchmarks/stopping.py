@@ -1,8 +1,9 @@
 """Train the VAE of chapter 11 from five seeds for longer than it should be, and take exact marks.
 
 At each mark the exact log p(x) and the exact bound of all training and all test digits are
-averaged, nats per image. The model and its settings are those of the kept weights (`pretrained.train`); only seed
-and length differ. Minutes on one thread. The results go to one JSON file, which the page reads.
+averaged, nats per image. The model and its settings are those of the kept weights
+(`pretrained.train`); only seed and length differ. Minutes on one thread. The results go to one JSON
+file, which the page reads.
 """
 
 import copy
