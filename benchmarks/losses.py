@@ -37,9 +37,10 @@ def dissected(model: VAE, images: Tensor) -> dict:
 def main() -> None:
     model, digits = two_latents(), load_digits(torch.float64)
     sets = {"training": digits.train, "test": digits.test}
-    contents = {name: dissected(model, images) for name, images in sets.items()}
-    text = json.dumps({"provenance": provenance(), **contents}, indent=1)
-    write_whole(OUTPUT, f"{text}\n".encode())
+    found = {name: dissected(model, images) for name, images in sets.items()}
+    contents = {"provenance": provenance(), **found}
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(part)}" for name, part in contents.items())
+    write_whole(OUTPUT, f"{{\n{lines}\n}}\n".encode())
 
 
 if __name__ == "__main__":

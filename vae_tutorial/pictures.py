@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from vae_tutorial.plotting import INKS, ink, styled
@@ -113,7 +114,7 @@ def posterior_scenes(scenes: Sequence[Scene]) -> Figure:
         for axes, scene in zip(grid.flat, scenes, strict=True):
             _draw_posterior(axes, scene)
             for place, (label, image) in enumerate(scene.images.items()):
-                inset = axes.inset_axes((1.04, 0.69 - 0.345 * place, 0.3, 0.3))
+                inset = axes.inset_axes((1.05, 0.71 - 0.345 * place, 0.28, 0.28))
                 pixels = image.reshape(8, 8).numpy(force=True)
                 inset.imshow(pixels, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
                 inset.set(xticks=[], yticks=[])
@@ -134,7 +135,8 @@ def _draw_posterior(axes: Any, scene: Scene) -> None:
     green, orange = ink("posterior")[0], ink("encoder")[0]
     density = scene.mass.mT.numpy(force=True)  # rows are z₂
     axes.contour(z1, z2, density, contour_levels(scene.mass), colors=green, linewidths=1.0)
-    style = {"fontsize": 8, "clip_on": True}
+    halo = [withStroke(linewidth=2.5, foreground="white")]  # a label is read across a line
+    style = {"fontsize": 8, "clip_on": True, "path_effects": halo}
     lowest = np.argwhere(density > contour_levels(scene.mass)[0])[0]  # row and column
     axes.text(z1[lowest[1]], z2[lowest[0]], "posterior", color=green, va="top", **style)
     for (label, ring), dash, where in zip(scene.rings.items(), ("-", "--"), LABELS, strict=False):
