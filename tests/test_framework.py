@@ -20,7 +20,7 @@ from vae_tutorial.pretrained import two_latents
 
 EXTENSIONS = Path(framework.__file__).parent
 STYLE = (EXTENSIONS.parent / "_static" / "book.css").read_text("utf-8")
-PAGES = {"light": "#ffffff", "dark": "#14181e"}  # the theme's backgrounds
+PAGES = {"light": "#ffffff", "dark": "#121212"}  # the theme's backgrounds
 CHOSEN = 66  # the digit in the drawing, among those kept for testing
 SVG = "{http://www.w3.org/2000/svg}"
 CONFIGURATION = f"""
@@ -88,7 +88,7 @@ def test_words_are_large_enough_to_read(state, layout):
     ("state", "lit", "dim"),
     [
         ("all", "x encoder mu sigma q prior posterior z noise decoder f lambda copy rate loss", ""),
-        ("generate", "prior z decoder f lambda copy", "x encoder mu sigma q posterior distortion"),
+        ("generate", "prior z decoder f lambda image", "x encoder mu sigma q posterior distortion"),
         ("infer", "x encoder q posterior", "prior z decoder copy distortion"),
         ("maps", "mu sigma f lambda encoder decoder", "q prior posterior copy rate distortion"),
         ("blocked", "x q z decoder copy distortion rate loss", "posterior"),
@@ -170,12 +170,33 @@ def test_mathematics_is_set_as_such():
     assert set_.endswith("KL</tspan>")
 
 
+def test_a_sample_of_each_ink_shows_its_dash_and_a_mark():
+    for name in INKS:
+        drawn = ElementTree.fromstring(strokes.sample(name))
+        (line,) = drawn.iter(f"{SVG}polyline")
+        assert (line.get("stroke-dasharray") or "") == strokes.DASHES[name]
+        assert [line.get("stroke")] == [mark.get("fill") for mark in drawn.iter(f"{SVG}circle")]
+    assert "pattern" in strokes.sample("gap")
+    with pytest.raises(ValueError, match="no ink pink, only data, prior"):
+        strokes.sample("pink")
+
+
+def test_a_sample_stands_in_its_line_and_its_words_say_the_same(tmp_path):
+    said = build(tmp_path, "html", "Here {ink}`prior` blue, and {ink}`pink` no ink.")
+    assert "there is no ink pink, only data" in said
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert re.search(r"Here <svg[^>]* aria-hidden=\"true\".*?</svg> blue", page)
+    build(tmp_path, "text", "Here {ink}`prior` blue.")
+    assert "Here blue." in " ".join((tmp_path / "out" / "index.txt").read_text("utf-8").split())
+
+
 def build(folder, builder, figure=FIGURE):
     """A book of two pages, the figure on the first alone; what Sphinx complained of."""
     pages = {
         "conf.py": CONFIGURATION,
         "index.md": f"# Book\n\n{figure}\n\n```{{toctree}}\nother\n```\n",
-        "other.md": "# Other\n\nSee {numref}`fig-maps-framework`.\n",
+        "other.md": "# Other\n\n"
+        + ("See {numref}`fig-maps-framework`.\n" if figure.lstrip().startswith("```") else ""),
     }
     for name, text in pages.items():
         (folder / name).write_text(text, "utf-8")

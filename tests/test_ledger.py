@@ -172,6 +172,7 @@ def test_a_build_with_a_gap_fails_and_says_why(book, change, message):
         assert 'id="row-eq-a"' in page
         chapter = (root / "_build" / "chapters" / "01-one.html").read_text("utf-8")
         assert 'href="../ledger.html#row-eq-a"' in chapter
+        assert chapter.count(' id="equation-eq-a"') == 1
     else:
         assert done.returncode == 1
         assert message in done.stderr

@@ -33,14 +33,35 @@ def test_every_box_is_named_and_none_is_missed():
     assert pages.count("What can go wrong") == len(names)
 
 
+def rows() -> list[list[str]]:
+    """The rows of both tables of the page: what is seen, the answer, a number, and the link."""
+    page = (ROOT / "book" / "mistakes.md").read_text("utf-8")
+    blocks = re.findall(r"^\* - (.*(?:\n  - .*)+)", page, re.M)
+    found = [block.split("\n  - ") for block in blocks]
+    return [row[-4:] for row in found if not row[-1].startswith("Where")]
+
+
 def test_the_page_lists_all_questions_and_all_boxes():
     page = (ROOT / "book" / "mistakes.md").read_text("utf-8")
-    numbered = re.findall(r"^(\d+)\. \{ref\}`[^`<]+ <([\w-]+)>`$", page, re.M)
-    assert [int(number) for number, _ in numbered] == list(range(1, QUESTIONS + 1))
-    also = re.findall(r"^- \{ref\}`[^`<]+ <([\w-]+)>`$", page, re.M)
-    listed = {label for _, label in numbered} | set(also)
-    assert listed == {name for _, name, _ in BOXES}
-    assert len(also) == len(set(also))
+    numbers = [int(number) for number in re.findall(r"^\* - (\d+)$", page, re.M)]
+    assert numbers == list(range(1, QUESTIONS + 1))
+    labels = [re.fullmatch(r"\{ref\}`[^`<]+ <([\w-]+)>`", row[3])[1] for row in rows()]
+    assert set(labels) == {name for _, name, _ in BOXES}
+    assert len(set(labels[QUESTIONS:])) == len(labels[QUESTIONS:])
+
+
+def test_an_answer_is_one_sentence():
+    for _, said, _, _ in rows():
+        assert said.endswith(".")
+        assert not re.search(r"[.!?] [A-Z]", said), said
+
+
+def test_a_number_of_the_table_is_printed_where_its_link_leads():
+    pages = {name: path for path, name, _ in BOXES}
+    for _, _, number, link in rows():
+        path = pages[re.search(r"<([\w-]+)>", link)[1]]
+        for value in re.findall(r"\d+\.\d+", number):
+            assert value in printed(path), f"{value} is printed nowhere in {path.stem}"
 
 
 @pytest.mark.parametrize(("path", "name", "said"), BOXES, ids=[name for _, name, _ in BOXES])

@@ -1,18 +1,21 @@
 """Figures show the arrays they are given, close themselves, and leave the global style alone."""
 
+import io
+
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 from vae_tutorial.plotting import INKS, Gap, Line, Marks, Panel, panels
 
 x = torch.linspace(0.0, 1.0, 5)
 
 
-def luminance(colour: str) -> float:
+def luminance(colour: str | tuple) -> float:
     """Relative luminance by the WCAG 2 formula."""
     channels = np.array(to_rgb(colour))
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
@@ -22,6 +25,21 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("ink", INKS)
 def test_every_ink_stands_out_on_white(ink):
     assert (1.0 + 0.05) / (luminance(INKS[ink][0]) + 0.05) >= 3
+
+
+def turned(colour: str) -> np.ndarray:
+    """A colour's channels in the dark theme: invert(1) hue-rotate(180deg), by the CSS formula."""
+    weights = np.array([0.213, 0.715, 0.072])  # of red, green and blue in lightness
+    half_a_turn = 2 * np.tile(weights, (3, 1)) - np.eye(3)
+    return (half_a_turn @ (1 - np.array(to_rgb(colour)))).clip(0, 1)
+
+
+@pytest.mark.parametrize("ink", INKS)
+def test_every_ink_stands_out_in_the_dark_theme(ink):
+    page = np.array(to_rgb("#14181e"))
+    seen = 1 - (1 - turned(INKS[ink][0])) * (1 - page)  # mix-blend-mode: screen
+    assert (luminance(tuple(seen)) + 0.05) / (luminance("#14181e") + 0.05) >= 3
+    assert turned("white") == pytest.approx(0, abs=1e-12)  # the page shows through
 
 
 def test_inks_differ_in_colour_and_the_two_of_z_given_x_without_it():
@@ -64,3 +82,16 @@ def test_an_unknown_ink_is_refused():
     with pytest.raises(ValueError, match=r"ink must be one of data, .*got .mauve."):
         panels(Panel([Line(x, x, "mauve")], "a", "b"))
     assert plt.get_fignums() == []  # a figure that failed is closed as well
+
+
+def test_panels_side_by_side_have_equal_parts_of_the_width_with_nothing_between():
+    line = Line(x, x**2, "data", "a long label at the end")
+    for count in (2, 3):
+        figure = panels(*[Panel([line], "step", "nats", "title")] * count)
+        figure.savefig(file := io.BytesIO(), bbox_inches="tight", facecolor="white", dpi=144)
+        pixels = np.array(Image.open(file).convert("L"))  # (height, width)
+        edge = round(144 * matplotlib.rcParams["savefig.pad_inches"])
+        part = (pixels.shape[1] - 2 * edge) / count
+        for cut in range(1, count):
+            column = round(edge + cut * part)
+            assert (pixels[:, column - 2 : column + 3] == 255).all()

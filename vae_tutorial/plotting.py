@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -93,16 +94,25 @@ def ink(name: str) -> tuple[str, str, float]:
 @contextmanager
 def styled(rows: int, columns: int, size: tuple[float, float]) -> Iterator[tuple[Figure, Any]]:
     """A figure of `size` inches in the book's style and its axes (rows, columns); closed after."""
+    with _blank(size) as figure:
+        yield figure, figure.subplots(rows, columns, squeeze=False)
+
+
+@contextmanager
+def _blank(size: tuple[float, float]) -> Iterator[Figure]:
+    """An empty figure of `size` inches in the book's style; closed after."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+        figure = plt.figure(figsize=size)
         try:
-            yield figure, axes
+            yield figure
         finally:
             plt.close(figure)
 
 
 def panels(*drawn: Panel, height: float = 3.2) -> Figure:
     """Draw one to three panels side by side, 6.4 inches wide (7.2 from two panels on).
+
+    Each panel has an equal part of the width, so that a narrow page can stack them.
 
     Raises ValueError for an ink that is not one of INKS.
 
@@ -112,8 +122,12 @@ def panels(*drawn: Panel, height: float = 3.2) -> Figure:
     >>> figure.axes[0].get_xlabel(), len(figure.axes[0].lines)
     ('x', 1)
     """
-    with styled(1, len(drawn), (6.4 if len(drawn) == 1 else 7.2, height)) as (figure, (row,)):
-        for axes, panel in zip(row, drawn, strict=True):
+    with _blank((6.4 if len(drawn) == 1 else 7.2, height)) as figure:
+        # The whole width is kept when the figure is saved, so that its panels can be cut apart.
+        figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, alpha=0))
+        (parts,) = figure.subfigures(1, len(drawn), squeeze=False)
+        for part, panel in zip(parts, drawn, strict=True):
+            axes = part.subplots()
             layers = [_with_arrays(layer) for layer in panel.layers]
             for layer in layers:
                 _draw(axes, layer)

@@ -80,16 +80,8 @@ def close_fold(self: Any, node: answer) -> None:
     self.body.append("</details>\n")
 
 
-def nothing(self: Any, node: nodes.Element) -> None:
-    """Other builders show the answer where it stands."""
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
-    html: tuple[Any, Any] = (open_fold, close_fold)
-    others: dict[str, tuple[Any, Any]] = dict.fromkeys(
-        ("latex", "text", "man", "texinfo"), (nothing, nothing)
-    )
-    app.add_node(answer, html=html, **others)
+    app.add_node(answer, html=(open_fold, close_fold))
     app.add_node(gate)
     app.add_directive("answer-start", Start)
     app.add_directive("answer-end", End)

@@ -3,7 +3,7 @@
 The directive `framework` takes one of the STATES. It is a figure like any other, with a caption
 and a number; in the HTML the drawing stands in the page itself, in inks that follow the theme, once
 for wide windows and once for narrow ones. An EPUB has it as an image; where neither is possible,
-its words take its place.
+its words take its place. The role `ink` draws a sample of an ink, beside the words that name it.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from places import TALL, WIDE
 from scheme import STATES, WORDS, drawing, unknown
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 
 class Drawing(nodes.General, nodes.Element):
@@ -29,7 +29,7 @@ def visit_drawing(writer: nodes.NodeVisitor, node: Drawing) -> None:
     writer.body.append(f'<div class="framework-drawing">{"".join(both)}</div>\n')
 
 
-def depart_drawing(writer: nodes.NodeVisitor, node: Drawing) -> None:
+def depart(writer: nodes.NodeVisitor, node: nodes.Node) -> None:
     """All is written."""
 
 
@@ -63,6 +63,27 @@ class FrameworkDirective(SphinxDirective):
         return [figure]
 
 
+class Sample(nodes.Inline, nodes.Element):
+    """A sample of an ink, which says nothing that the words beside it do not say."""
+
+
+def visit_sample(writer: nodes.NodeVisitor, node: Sample) -> None:
+    """Put the sample into the line."""
+    writer.body.append(strokes.sample(node["ink"]))
+
+
+class InkRole(SphinxRole):
+    """A sample of the ink that it names."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """The sample, or a warning that names the inks."""
+        try:
+            strokes.sample(self.text)
+        except ValueError as unknown_ink:
+            return [], [self.inliner.reporter.error(str(unknown_ink), line=self.lineno)]
+        return [Sample(ink=self.text)], []
+
+
 class ShowDrawings(SphinxPostTransform):
     """Where a drawing cannot stand in the page it is an image, and where that cannot be, words."""
 
@@ -78,6 +99,8 @@ class ShowDrawings(SphinxPostTransform):
                 node.replace_self(self.image(node))
             else:
                 node.replace_self(nodes.paragraph("", node["alt"]))
+        for sample in list(self.document.findall(Sample)):
+            sample.parent.remove(sample)
 
     def image(self, node: Drawing) -> nodes.image:
         """The drawing as a file of its own, in the light inks."""
@@ -91,7 +114,9 @@ class ShowDrawings(SphinxPostTransform):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls when it loads the extension."""
-    app.add_node(Drawing, html=(visit_drawing, depart_drawing))
+    app.add_node(Drawing, html=(visit_drawing, depart))
+    app.add_node(Sample, html=(visit_sample, depart))
     app.add_directive("framework", FrameworkDirective)
+    app.add_role("ink", InkRole())
     app.add_post_transform(ShowDrawings)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from spine import FORMULAS
 
 PAGE = "ledger"
 FILTER = "../assets/filter.js"
@@ -23,9 +24,8 @@ HEADINGS = {"Equation": 28, "Function, ✓ tests": 72}  # columns with their sha
 def order(ledger: equations.Ledger) -> list[tuple[str, str]]:
     """Every equation as its label and its chapter's stem, in the order of the table."""
     found = [(label, stem) for stem, labels in ledger.equations.items() for label in labels]
-    spine = [pair for pair in found if pair[0].startswith("vae")]
-    spine.sort(key=lambda pair: int(pair[0].removeprefix("vae")))
-    return spine + [pair for pair in found if pair not in spine]
+    eleven = [pair for label in FORMULAS for pair in found if pair[0] == label]
+    return eleven + [pair for pair in found if pair[0] not in FORMULAS]
 
 
 def cell(*lines: nodes.Node) -> nodes.entry:
@@ -37,8 +37,9 @@ def row(label: str, stem: str, ledger: equations.Ledger) -> nodes.row:
     """One equation's line: where it stands, its functions, its tests in words."""
     link = listing.equation(label)
     chapter = reference.document(f"chapters/{stem}", ledger.titles[stem])
+    named = [] if label in FORMULAS else [nodes.Text(" "), nodes.literal("", label)]
     place = [
-        nodes.paragraph("", "", link, nodes.Text(" "), nodes.literal("", label)),
+        nodes.paragraph("", "", link, *named),
         nodes.paragraph("", "", chapter, classes=["ledger-chapter"]),
     ]
     found = []
@@ -92,7 +93,8 @@ class LinkEquations(SphinxPostTransform):
             for formula in list(self.document.findall(nodes.math_block)):
                 if formula.get("label"):
                     beside = to_row(formula["label"], page)
-                    formula.replace_self(tag("div", formula.deepcopy(), beside, classes="numbered"))
+                    both = tag("div", formula.deepcopy(), beside, classes="numbered")
+                    formula.parent.replace(formula, both)  # replace_self would double the id
 
 
 def to_row(label: str, page: str) -> nodes.paragraph:

@@ -8,7 +8,7 @@ from math import exp, pi, sqrt
 
 import strokes
 from places import MAP, NARROW_NETWORK, NETWORK, PANEL, PIXEL, TAG, WIDE, Layout
-from strokes import Point, arrow, box, circle, ink, line, picture, words
+from strokes import Point, arrow, box, circle, hatched, ink, line, picture, words
 
 # A three of the digits that are kept for testing, in greys from 0 to 16, and what the model
 # `pretrained.two_latents` makes of it: f(μ(x)), rounded to the same greys.
@@ -24,7 +24,7 @@ COPY = bytes.fromhex(
 CHAIN = "x encoder mu sigma q z decoder f lambda copy"
 STATES = {  # what is lit; what else each shows is in EXTRAS
     "all": f"{CHAIN} axis prior posterior noise rate distortion loss",
-    "generate": "axis prior z decoder f lambda copy",
+    "generate": "axis prior z decoder f lambda image",
     "infer": "x encoder mu sigma axis q posterior",
     "maps": "x encoder mu sigma z decoder f lambda",
     "blocked": f"{CHAIN} axis rate distortion loss",
@@ -32,7 +32,7 @@ STATES = {  # what is lit; what else each shows is in EXTRAS
     "shapes": f"{CHAIN} axis prior noise rate distortion loss",
     "losses": "encoder axis prior q posterior decoder",
 }
-WITHOUT = {"infer": "rate", "losses": "rate", "generate": "noise", "blocked": "noise"}
+WITHOUT = {"infer": "rate", "losses": "rate noise", "generate": "copy noise", "blocked": "noise"}
 WORDS = {  # what an image of each state says to who cannot see it
     "all": (
         "The framework. A digit x goes through the encoder, which gives mean and covariance of "
@@ -42,7 +42,7 @@ WORDS = {  # what an image of each state says to who cannot see it
     ),
     "generate": (
         "The framework with its right half lit: a latent z is drawn from the prior, the decoder "
-        "makes f(z) and Λ(z) of it, and these make an image. There is no encoder. Below, the "
+        "makes f(z) and Λ(z) of it, and these make an image. No encoder takes part. Above, the "
         "graphical model: an arrow from z to x, for each of m images."
     ),
     "infer": (
@@ -116,11 +116,11 @@ def inside(text: str, centre: Point, colour: str, size: float = 14) -> str:
 
 
 def image(part: str, layout: Layout, colour: Colour) -> str:
-    """The digit or its copy, with its name."""
+    """The digit, its copy, or an image that is no copy, with its name."""
     x, y = layout.centres[part]
     greys = DIGIT if part == "x" else COPY
     drawn = picture(greys, (x - 4 * PIXEL, y - 4 * PIXEL), PIXEL, colour("data"))
-    name, size = ("$x$", 17) if part == "x" else ("its copy", 14)
+    name, size = ("its copy", 14) if part == "copy" else ("$x$", 17)
     return drawn + said(part, name, layout, colour("data"), size)
 
 
@@ -210,6 +210,7 @@ PARTS: dict[str, Callable[[str, Layout, Colour], str]] = {  # from the back to t
     "f": one_map,
     "lambda": one_map,
     "copy": image,
+    "image": image,
     "rate": price,
     "distortion": price,
     "loss": loss,
@@ -220,13 +221,9 @@ def gap(layout: Layout, name: str) -> Iterator[str]:
     """The band between q and the exact posterior, hatched."""
     band = [*curve("q", layout), *reversed(curve("posterior", layout))]
     hue = ink("line")
-    yield (
-        f'<pattern id="{name}-hatch" width="5" height="5" patternUnits="userSpaceOnUse" '
-        f'patternTransform="rotate(45)"><path d="M0 0V5" stroke="{hue}" stroke-width="1.6"/>'
-        "</pattern>"
-    )
-    yield f'<polygon points="{strokes.at(band)}" fill="url(#{name}-hatch)"/>'
-    yield said("gap", "the gap", layout, hue, 15)
+    yield hatched(band, f"{name}-hatch", hue)
+    yield line(layout.routes["gap"], hue)
+    yield said("gap", "the gap\n$KL(q ‖ p(z | x))$", layout, hue, 15)
 
 
 def graph(layout: Layout, name: str) -> Iterator[str]:
@@ -252,9 +249,9 @@ def map_words(layout: Layout, name: str) -> Iterator[str]:
 def gradient(layout: Layout, *routes: str) -> Iterator[str]:
     """The way back from the loss, along some of a layout's routes."""
     hue, routes = ink("data"), ("gradient at f", "gradient at decoder", *routes)
-    yield line(layout.routes["gradient"], hue, 2.6)
+    yield line(layout.routes["gradient"], hue, 2.3)
     for route in (*routes, "gradient of rate"):
-        yield arrow(layout.routes[route], hue, 2.6)
+        yield arrow(layout.routes[route], hue, 2.3)
     yield said("gradient", "gradient", layout, hue)
 
 
@@ -263,7 +260,7 @@ def blocked(layout: Layout, name: str) -> Iterator[str]:
     yield line(layout.routes["gradient on"], ink("dim"), 2, "3 5")
     yield from gradient(layout)
     yield said("drawn", "$z ∼ q(z | x)$", layout, ink("data"), 15)
-    yield line(layout.routes["gradient stopped"], ink("data"), 2.6)
+    yield line(layout.routes["gradient stopped"], ink("data"), 2.3)
     x, y = layout.centres["cross"]
     for lean in (-7, 7):
         yield line([(x - 7, y - lean), (x + 7, y + lean)], ink("data"), 3.4)
@@ -293,18 +290,21 @@ def shapes(layout: Layout, name: str) -> Iterator[str]:
     for part, text in found.items():
         x, y, anchor, _ = layout.words[f"shape of {part}"]
         yield words(text, (x, y), ink("data"), anchor, 13, strokes.MONO)
+    yield said("averaged", "averaged over the $K$ draws\nand over the batch", layout, ink("line"))
 
 
 def losses(layout: Layout, name: str) -> Iterator[str]:
     """Where nats are lost."""
     found = {
-        "encoder": "① the encoder’s\nchoice of $q$",
-        "family": "② the Gaussian\nfamily",
-        "prior": "③ the prior against\nall codes together",
-        "decoder": "④ the\ndecoder",
+        "encoder": "1\u2002the encoder’s\nchoice of $q$",
+        "family": "2\u2002the Gaussian\nfamily",
+        "prior": "3\u2002the prior against\nall codes together",
+        "decoder": "4\u2002the decoder",
     }
     for place, text in found.items():
         yield said(f"lost by the {place}", text, layout, ink("data"))
+    for place in ("prior", "family"):
+        yield arrow(layout.routes[f"loss of the {place}"], ink("data"), 1.2)
 
 
 EXTRAS: dict[str, Callable[[Layout, str], Iterator[str]]] = {
@@ -342,10 +342,12 @@ def drawing(state: str, layout: Layout = WIDE, name: str = "framework", alt: str
         raise ValueError(unknown(state))
     lit, without = STATES[state].split(), WITHOUT.get(state, "").split()
     name = f"{name}-{layout.name}"
-    drawn = [group(part, part in lit, layout) for part in PARTS if part not in without]
+    shown = [part for part in PARTS if part in lit or part in STATES["all"].split()]
+    drawn = [group(part, part in lit, layout) for part in shown if part not in without]
     if state in EXTRAS:
         drawn.append(f'<g class="lit extra">{"".join(EXTRAS[state](layout, name))}</g>')
     width, height = layout.size
+    height += layout.foot if state == "shapes" else 0
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{layout.name}" id="{name}" role="img"'
         f' aria-label="{strokes.escaped(alt or WORDS[state])}" viewBox="0 0 {width} {height}"'

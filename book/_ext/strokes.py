@@ -153,6 +153,33 @@ def circle(centre: Point, radius: float, colour: str, tint: float = 0.0, dash: s
     )
 
 
+def hatched(points: Sequence[Point], name: str, colour: str) -> str:
+    """A hatched band; `name` is the id of its pattern."""
+    return (
+        f'<pattern id="{name}" width="5" height="5" patternUnits="userSpaceOnUse" '
+        f'patternTransform="rotate(45)"><path d="M0 0V5" stroke="{colour}" stroke-width="1.6"/>'
+        f'</pattern><polygon points="{at(points)}" fill="url(#{name})"/>'
+    )
+
+
+def sample(name: str) -> str:
+    """A line in one of the six inks and a mark on it, or the hatching of the gap, beside words.
+
+    Raises ValueError unless there is such an ink.
+    """
+    if name != "gap" and name not in DASHES:
+        raise ValueError(f"there is no ink {name}, only {', '.join(DASHES)} and gap")
+    if name == "gap":
+        drawn = hatched([(1, 3), (59, 3), (59, 15), (1, 15)], "ink-gap", ink("line"))
+    else:
+        drawn = line([(1, 9), (59, 9)], ink(name), WIDTHS.get(name, WIDTH), DASHES[name])
+        drawn += f'<circle cx="30" cy="9" r="4" fill="{ink(name)}"/>'
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" class="ink" aria-hidden="true" width="60"'
+        f' height="18" viewBox="0 0 60 18">{drawn}</svg>'
+    )
+
+
 def picture(greys: Sequence[int], corner: Point, pixel: float, colour: str) -> str:
     """An 8 by 8 image of greys from 0 to 16, darkest in full ink, and a thin frame around it."""
     cells: dict[int, list[str]] = {}
