@@ -72,13 +72,12 @@ def evaluation(answer: Callable[[LogDensity], tuple[float, float, float]] | None
     bound leaves below the log of the integral, in nats. Raises AssertionError where it is wrong.
 
     >>> evaluation()
-    open: best(log_density) to (mean, deviation, loss in nats) of the best Gaussian in one latent
+    open: best(log_density) to (mean, deviation, loss),
+    the best Gaussian of a posterior of one latent, and what it loses, in nats
     """
     if answer is None:
-        print(
-            "open: best(log_density) to (mean, deviation, loss in nats) "
-            "of the best Gaussian in one latent"
-        )
+        print("open: best(log_density) to (mean, deviation, loss),")
+        print("the best Gaussian of a posterior of one latent, and what it loses, in nats")
         return
     posteriors = {
         "a Gaussian": Normal(*_numbers(0.7, 0.3)).log_prob,
@@ -129,13 +128,12 @@ def annealing(
     is wrong; a right one fails about once in ten thousand times.
 
     >>> annealing()
-    open: move(log_density, z, generator), (n,) to (n,): chains after a move that keeps the density
+    open: move(log_density, z, generator), z (n,) to (n,),
+    a move of n chains that leaves the density invariant
     """
     if answer is None:
-        print(
-            "open: move(log_density, z, generator), (n,) to (n,): "
-            "chains after a move that keeps the density"
-        )
+        print("open: move(log_density, z, generator), z (n,) to (n,),")
+        print("a move of n chains that leaves the density invariant")
         return
     laws = {
         "a Gaussian": Normal(*_numbers(1.5, 0.5)),
