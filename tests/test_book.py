@@ -131,9 +131,12 @@ def test_the_reader_predicts_before_the_figures(path):
 
 @each_chapter
 def test_each_prediction_is_followed_by_its_folded_answer(path):
-    deeper = r"\{answer-start\} \S.*?\{answer-end\}"  # a titled fold answers no prediction
-    page = re.sub(deeper, "", prose(path), flags=re.S)
-    marks = re.findall(r"\{admonition\} Predict|\{answer-start\}$|\{answer-end\}", page, re.M)
+    titled = re.compile(r"^```\{answer-start\} .*?^```\{answer-end\}", re.M | re.S)  # a deeper run
+    marks = re.findall(
+        r"\{admonition\} Predict|\{answer-start\}$|\{answer-end\}",
+        titled.sub("", prose(path)),
+        re.M,
+    )
     pairs = list(zip(marks[::3], marks[1::3], marks[2::3], strict=True))
     assert all(
         (box, start, end) == ("{admonition} Predict", "{answer-start}", "{answer-end}")

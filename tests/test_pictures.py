@@ -7,11 +7,13 @@ import torch
 
 from vae_tutorial.pictures import (
     DIGIT_COLOURS,
+    Plane,
     Scene,
     contour_levels,
     gradient_flow,
     image_rows,
     latent_map,
+    planes,
     posterior_scenes,
 )
 
@@ -111,3 +113,21 @@ def test_contours_hold_their_shares_of_the_mass():
     heights = torch.tensor(contour_levels(mass), dtype=torch.float64)
     expected = torch.tensor([0.01, 0.1, 0.5], dtype=torch.float64)  # exp(−r²/2), outside radius r
     torch.testing.assert_close(heights, expected, atol=0.01, rtol=0)
+
+
+def test_a_followed_point_has_one_number_and_one_colour_in_every_plane():
+    noise = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    arrows = torch.tensor([[[0.0, 0.0], [2.0, 0.0]]])
+    plane = Plane(noise, noise, arrows, noise, "prior", "ε")
+    moved = plane._replace(followed=3 * noise, ink="encoder", letter="z")
+    figure = planes({"noise": plane, "moved": moved})
+    seen = [
+        [(text.get_text(), text.get_position()) for text in axes.texts if text.get_text()]
+        for axes in figure.axes
+    ]
+    assert seen == [[("1", (1, 0)), ("2", (0, 2))], [("1", (3, 0)), ("2", (0, 6))]]
+    edges = [[t.get_bbox_patch().get_edgecolor() for t in a.texts[1:]] for a in figure.axes]
+    assert edges[0] == edges[1]
+    assert edges[0][0] != edges[0][1]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["$ε_1$", "$z_1$"]
+    assert plt.get_fignums() == []

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from vae_tutorial.plotting import INKS, ink, styled
+from vae_tutorial.plotting import INKS, abreast, ink, styled
 
 WIDTH = 6.4  # inches, of a figure
 IMAGES = 5.6  # inches for a row's images; the rest is for its label
@@ -150,6 +150,40 @@ def _draw_posterior(axes: Any, scene: Scene) -> None:
     axes.text(left, foot, f"{BAR:g}", va="bottom", fontsize=8)
     axes.set(xlim=z1[[0, -1]], ylim=z2[[0, -1]], aspect="equal", title=scene.title)
     axes.set(xticks=[], yticks=[], xlabel="$z_1$", ylabel="$z_2$")
+
+
+class Plane(NamedTuple):
+    """A cloud in a plane and what is followed through it: points of noise, or their images."""
+
+    cloud: Tensor  # (n, 2), faint
+    ring: Tensor  # (m, 2), the image of a circle
+    arrows: Tensor  # (a, 2, 2), from where to where
+    followed: Tensor  # (f, 2), numbered
+    ink: str
+    letter: str  # of the axes: "ε" or "z"
+
+
+def planes(drawn: Mapping[str, Plane]) -> Figure:
+    """Planes side by side; a followed point has one colour and one number in all of them."""
+    with abreast(len(drawn), 2.6) as (figure, row):
+        for axes, (title, plane) in zip(row, drawn.items(), strict=True):
+            color = ink(plane.ink)[0]
+            axes.plot(*plane.cloud.numpy(force=True).T, ".", color=color, markersize=4, alpha=0.35)
+            axes.plot(*plane.ring.numpy(force=True).T, color=INKS["data"][0], linewidth=1)
+            for start, end in plane.arrows.tolist():
+                arrow: dict[str, Any] = {"arrowstyle": "->", "color": INKS["data"][0]}
+                arrow |= {"linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+                axes.annotate("", end, start, arrowprops=arrow)
+            for number, (x, y) in enumerate(plane.followed.tolist(), 1):
+                edge = DIGIT_COLOURS[number]
+                box: dict[str, Any] = {"boxstyle": "circle,pad=0.2", "linewidth": 2}
+                box |= {"facecolor": "white", "edgecolor": edge}
+                style: dict[str, Any] = {"color": "#222222", "fontsize": 8}
+                style |= {"ha": "center", "va": "center", "zorder": 3}
+                axes.text(x, y, str(number), bbox=box, **style)
+            names = {f"{side}label": f"${plane.letter}_{i}$" for i, side in ((1, "x"), (2, "y"))}
+            axes.set(title=title, aspect="equal", **names)
+    return figure
 
 
 def gradient_flow(charts: Mapping[str, Sequence[Sequence]], inks: Mapping[str, str]) -> Figure:
