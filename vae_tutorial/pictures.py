@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from vae_tutorial.plotting import INKS, abreast, ink, styled
+from vae_tutorial.plotting import INKS, abreast, in_columns, ink, styled
 
 WIDTH = 6.4  # inches, of a figure
 IMAGES = 5.6  # inches for a row's images; the rest is for its label
@@ -96,9 +96,9 @@ class Scene(NamedTuple):
 
 
 def posterior_scenes(scenes: Sequence[Scene]) -> Figure:
-    """Posteriors in pairs, each with its three images to the right; one scale bar's length for all.
+    """Posteriors in two columns, each with three images to the right; one length of bar for all.
 
-    The contours hold SHARES of the mass.
+    The contours hold SHARES of the mass. The first half of the scenes stands in the left column.
 
     >>> import torch
     >>> side = torch.linspace(-1, 1, 21)
@@ -110,8 +110,8 @@ def posterior_scenes(scenes: Sequence[Scene]) -> Figure:
     [3, 3]
     """
     rows = -(-len(scenes) // 2)
-    with styled(rows, 2, (7.2, 3.1 * rows)) as (figure, grid):
-        for axes, scene in zip(grid.flat, scenes, strict=True):
+    with in_columns(2, rows, 3.1 * rows) as (figure, columns):
+        for axes, scene in zip(np.concatenate(columns), scenes, strict=True):
             _draw_posterior(axes, scene)
             for place, (label, image) in enumerate(scene.images.items()):
                 inset = axes.inset_axes((1.05, 0.71 - 0.345 * place, 0.28, 0.28))
