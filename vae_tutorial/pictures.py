@@ -106,19 +106,21 @@ def posterior_scenes(scenes: Sequence[Scene]) -> Figure:
     >>> ring, blank = 0.5 * torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0]]), torch.zeros(64)
     >>> images = {"x": blank, "decoded": blank, "best": blank}
     >>> figure = posterior_scenes([Scene("one", (side, side), mass, {"q": ring}, images)] * 2)
-    >>> [len(axes.child_axes) for axes in figure.axes]
-    [3, 3]
+    >>> [len(axes.child_axes) for axes in figure.axes]  # a plane and three images
+    [4, 4]
     """
     rows = -(-len(scenes) // 2)
     with in_columns(2, rows, 3.1 * rows) as (figure, columns):
         for axes, scene in zip(np.concatenate(columns), scenes, strict=True):
-            _draw_posterior(axes, scene)
+            axes.set_axis_off()
+            axes.set_title(scene.title)
+            _draw_posterior(axes.inset_axes((0.07, 0.05, 0.68, 0.94)), scene)
             for place, (label, image) in enumerate(scene.images.items()):
-                inset = axes.inset_axes((1.05, 0.71 - 0.345 * place, 0.28, 0.28))
+                inset = axes.inset_axes((0.79, 0.74 - 0.33 * place, 0.2, 0.25))
                 pixels = image.reshape(8, 8).numpy(force=True)
                 inset.imshow(pixels, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
                 inset.set(xticks=[], yticks=[])
-                inset.set_xlabel(label, fontsize=8, labelpad=1)
+                inset.set_xlabel(label, fontsize=7.5, labelpad=1)
     return figure
 
 
@@ -148,7 +150,7 @@ def _draw_posterior(axes: Any, scene: Scene) -> None:
     left, foot = z1[0] + 0.05 * np.ptp(z1), z2[0] + 0.06 * np.ptp(z2)
     axes.plot([left, left + BAR], [foot, foot], color=ink("data")[0], linewidth=2.5)
     axes.text(left, foot, f"{BAR:g}", va="bottom", fontsize=8)
-    axes.set(xlim=z1[[0, -1]], ylim=z2[[0, -1]], aspect="equal", title=scene.title)
+    axes.set(xlim=z1[[0, -1]], ylim=z2[[0, -1]], aspect="equal")
     axes.set(xticks=[], yticks=[], xlabel="$z_1$", ylabel="$z_2$")
 
 
