@@ -3,13 +3,21 @@
 Called without an answer, each prints what is asked for. The solutions stand nowhere in the book.
 """
 
+import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal, Normal
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Exponential,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+)
 
 from vae_tutorial import decomposition as identity
 from vae_tutorial import linear as linear_maps
@@ -18,6 +26,8 @@ from vae_tutorial.marginal_likelihood import exact_evidence
 from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.quadrature import gauss_legendre, trapezoid
 from vae_tutorial.transport import RING_DIVISOR
+
+LogDensity = Callable[[Tensor], Tensor]  # z (n,) to (n,), nats, not normalised
 
 # transport
 
@@ -129,7 +139,109 @@ def _wave(z: Tensor) -> Tensor:
 # bounds
 
 
+def bounds(answer: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None) -> None:
+    """Hold `answer(joint)` against a search: the product q(z₁) q(z₂) with the highest bound.
+
+    joint (n, m) is p(x, z₁, z₂), float64 and positive; the answer is two laws, (n,) and (m,).
+    Where each cause has two values the oracle tries all products on a fine mesh; elsewhere it
+    descends from many starts by a method that knows nothing of the problem's shape.
+    """
+    if answer is None:
+        print("open: answer(joint (n, m)) → q1 (n,), q2 (m,): the product of the highest bound")
+        return
+    tables = {
+        "two even causes": [[0.1, 0.2], [0.3, 0.1]],
+        "two hills of unequal height": [[0.30, 0.01], [0.01, 0.36]],
+        "a peak and a plateau": [[0.40, 0.01, 0.01], [0.01, 0.17, 0.03], [0.01, 0.03, 0.17]],
+        "independent causes": [[0.06, 0.14], [0.24, 0.56]],
+        "three by four": [
+            [0.20, 0.01, 0.01, 0.02],
+            [0.01, 0.01, 0.25, 0.01],
+            [0.03, 0.01, 0.01, 0.21],
+        ],
+    }
+    for name, rows in tables.items():
+        joint = torch.tensor(rows, dtype=torch.float64)
+        factors = tuple(torch.as_tensor(factor, dtype=torch.float64) for factor in answer(joint))
+        shapes = [tuple(factor.shape) for factor in factors]
+        check(f"{name}: two factors of the right shapes", shapes == [(n,) for n in joint.shape])
+        laws = all(bool((f >= 0).all()) and abs(float(f.sum()) - 1) < 1e-9 for f in factors)
+        check(f"{name}: each is a law", laws)
+        reached, best = _product_bound(joint, *factors), _best_product_bound(joint)
+        check(f"{name}: no product has a higher bound", float(reached) > best - 1e-6)
+
+
+def _product_bound(joint: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """The bound of q = first × second, (...), for factors (..., n) and (..., m), in nats."""
+    product = first.unsqueeze(-1) * second.unsqueeze(-2)  # (..., n, m)
+    return (product * joint.log() - torch.xlogy(product, product)).sum((-2, -1))
+
+
+def _best_product_bound(joint: Tensor) -> float:
+    """The highest bound of a product, by a mesh for two by two, by many descents elsewhere."""
+    if joint.shape == (2, 2):
+        grid = torch.linspace(0, 1, 1001, dtype=torch.float64)
+        pairs = torch.stack([grid, 1 - grid], -1)  # (1001, 2)
+        return float(_product_bound(joint, pairs[:, None], pairs[None, :]).max())
+    # One start near every pair of values: a hill of products lies at some pair.
+    starts = list(itertools.product(*(range(n) for n in joint.shape)))
+    logits = [torch.zeros(len(starts), n, dtype=torch.float64) for n in joint.shape]
+    for row, pair in enumerate(starts):
+        for factor, value in zip(logits, pair, strict=True):
+            factor[row, value] = 3
+    for factor in logits:
+        factor.requires_grad_()
+    search = torch.optim.LBFGS(logits, max_iter=500, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        search.zero_grad()
+        loss = -_product_bound(joint, *(factor.softmax(-1) for factor in logits)).sum()
+        loss.backward()
+        return loss
+
+    search.step(objective)
+    found = (factor.detach().softmax(-1) for factor in logits)
+    return float(_product_bound(joint, *found).max())
+
+
 # weights
+
+
+def weights(answer: Callable[[Tensor], Tensor] | None = None) -> None:
+    """Hold `answer(log_weight)` against all outcomes: an estimate with a bias below 1/K.
+
+    log_weight (K, batch) to an estimate of log p(x), (batch,). Two laws of one weight are known,
+    each with two values, so that every outcome of K draws can be listed with its probability.
+    """
+    if answer is None:
+        print("open: answer(log_weight (K, batch)) → log p(x), (batch,), with a bias of order 1/K²")
+        return
+    equal = torch.full((6, 3), -800.0, dtype=torch.float64)
+    seen = answer(equal)
+    check("one estimate an image", tuple(seen.shape) == (3,))
+    check("equal weights of exp(−800) are exact", bool((seen + 800).abs().max() < 1e-9))
+    steps = torch.tensor([0.0, -1.0, 0.5, 2.0, -3.0], dtype=torch.float64)
+    moved = answer(torch.stack([steps, steps + 7], 1))
+    check("a common factor of the weights shifts it", abs(float(moved[1] - moved[0]) - 7) < 1e-9)
+    for high, share in ((2.0, 0.5), (3.0, 0.3)):
+        plain = {
+            K: _bias(lambda w: w.logsumexp(0) - math.log(len(w)), high, share, K) for K in (32, 64)
+        }
+        bias = {K: _bias(answer, high, share, K) for K in (32, 64)}
+        law = f"weights 1 and {high:g}"
+        check(f"{law}: less biased than L_K", abs(bias[64]) < abs(plain[64]) / 4)
+        check(f"{law}: twice the weights, a third or less", abs(bias[64]) < abs(bias[32]) / 3)
+
+
+def _bias(estimate: Callable[[Tensor], Tensor], high: float, share: float, count: int) -> float:
+    """The expected estimate minus the truth, when a weight is `high` with probability `share`."""
+    highs = torch.arange(count + 1)  # how many of the weights are high
+    weight = torch.where(torch.arange(count)[:, None] < highs, high, 1.0)  # (K, K + 1)
+    probability = [
+        math.comb(count, j) * share**j * (1 - share) ** (count - j) for j in highs.tolist()
+    ]
+    mean = torch.tensor(probability, dtype=torch.float64) @ estimate(weight.double().log())
+    return float(mean) - math.log(share * high + 1 - share)
 
 
 # gaussians
@@ -290,7 +402,115 @@ def reparameterization(answer: Callable | None = None) -> None:
 # evaluation
 
 
+def evaluation(answer: Callable[[LogDensity], tuple[float, float, float]] | None = None) -> None:
+    """Check the best Gaussian of four posteriors against a scan of all Gaussians, by quadrature.
+
+    `answer` takes an unnormalised log density of one latent, (n,) to (n,), whose mass lies between
+    −6 and 6, and returns the mean and the standard deviation of the best Gaussian, and what its
+    bound leaves below the log of the integral, in nats. Raises AssertionError where it is wrong.
+
+    >>> evaluation()
+    open: best(log_density) to (mean, deviation, loss),
+    the best Gaussian of a posterior of one latent, and what it loses, in nats
+    """
+    if answer is None:
+        print("open: best(log_density) to (mean, deviation, loss),")
+        print("the best Gaussian of a posterior of one latent, and what it loses, in nats")
+        return
+    posteriors = {
+        "a Gaussian": Normal(*_numbers(0.7, 0.3)).log_prob,
+        "a skewed posterior": lambda z: -0.5 * z.square() - (1 + (-6 * z).exp()).log(),
+        "two equal widths": _mixture((0.3, 0.7), (-1.5, 1.2), (0.3, 0.3)).log_prob,
+        "a tall piece of little mass": _mixture((0.35, 0.65), (-1.0, 1.5), (0.1, 0.5)).log_prob,
+    }
+    means = torch.linspace(-4, 4, 161, dtype=torch.float64)
+    deviations = torch.linspace(math.log(0.05), math.log(3), 83, dtype=torch.float64).exp()
+    for name, log_density in posteriors.items():
+        mean, deviation, loss = answer(lambda z, log=log_density: log(z) - 7.0)
+        line = trapezoid(-12.0, 12.0, 24_001)
+        evidence = (log_density(line.nodes) + line.weights.log()).logsumexp(0)
+        at_most = evidence - _bounds(log_density, *torch.cartesian_prod(means, deviations).T).max()
+        seen = evidence - _bounds(log_density, *_numbers(mean, deviation)[:, None])
+        check_close(f"{name}: the loss is that of the answer's Gaussian", loss, seen, 1e-5)
+        check(f"{name}: no Gaussian of a scan loses less", bool(seen <= at_most + 1e-6))
+
+
+def _numbers(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _mixture(shares: tuple, means: tuple, deviations: tuple) -> MixtureSameFamily:
+    pieces = Normal(_numbers(*means), _numbers(*deviations))
+    return MixtureSameFamily(Categorical(_numbers(*shares)), pieces)
+
+
+def _bounds(log_density: LogDensity, mean: Tensor, deviation: Tensor) -> Tensor:
+    """The bounds of Gaussians (m,), by the trapezoidal rule over nine deviations each way: (m,)."""
+    noise, weights = trapezoid(-9.0, 9.0, 301)
+    law = (Normal(*_numbers(0, 1)).log_prob(noise) + weights.log()).exp()  # (301,)
+    z = mean[:, None] + deviation[:, None] * noise  # (m, 301)
+    entropy = deviation.log() + 0.5 * math.log(2 * math.pi * math.e)  # (m,)
+    return log_density(z.flatten()).reshape(z.shape) @ law + entropy
+
+
 # annealing
+
+
+def annealing(
+    answer: Callable[[LogDensity, Tensor, torch.Generator], Tensor] | None = None,
+) -> None:
+    """Check that a move leaves three laws as they are, and that it forgets where it began.
+
+    `answer` takes an unnormalised log density of one latent, (n,) to (n,), which may be −∞, chains
+    z (n,), and a generator, and returns the chains after one move. Raises AssertionError where it
+    is wrong; a right one fails about once in ten thousand times.
+
+    >>> annealing()
+    open: move(log_density, z, generator), z (n,) to (n,),
+    a move of n chains that leaves the density invariant
+    """
+    if answer is None:
+        print("open: move(log_density, z, generator), z (n,) to (n,),")
+        print("a move of n chains that leaves the density invariant")
+        return
+    laws = {
+        "a Gaussian": Normal(*_numbers(1.5, 0.5)),
+        "two pieces": _mixture((0.3, 0.7), (-0.5, 1.0), (0.3, 0.6)),
+        "one side only": Exponential(*_numbers(1), validate_args=False),
+    }
+    points = _numbers(0.1, 0.7, 1.3, 2.0)
+    for seed, (name, law) in enumerate(laws.items()):
+        draws = generator(seed)
+        drawn = _inverse(law, torch.rand(40_000, generator=draws, dtype=torch.float64))
+        starts = {"drawn from it": (drawn, 5), "all at 1": (torch.ones(4_000).to(drawn), 400)}
+        for start, (z, moves) in starts.items():
+            before = z
+            for _ in range(moves):
+                z = answer(lambda z, law=law: _log_density(law, z) + 3.0, z, draws)
+            moved = (z != before).double().mean()
+            check(f"{name}, {start}: most chains have moved", bool(moved > 0.5))
+            share, expected = (z[:, None] < points).double().mean(0), law.cdf(points)
+            error = (expected * (1 - expected) / len(z)).sqrt().clamp(min=1e-9)
+            off = ((share - expected).abs() / error).max()
+            check(f"{name}, {start}: after {moves} moves this is their law", bool(off < 4.5))
+
+
+def _log_density(law: Distribution, z: Tensor) -> Tensor:
+    """The log density, −∞ where the law has no mass."""
+    inside = z >= 0 if isinstance(law, Exponential) else torch.ones_like(z, dtype=torch.bool)
+    return law.log_prob(z).where(inside, -math.inf)
+
+
+def _inverse(law: Distribution, uniform: Tensor) -> Tensor:
+    """Draws of a law from uniform numbers (n,), by bisection of its distribution function: (n,)."""
+    low, high = torch.full_like(uniform, -20.0), torch.full_like(uniform, 60.0)
+    if isinstance(law, Exponential):
+        low = torch.zeros_like(uniform)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = law.cdf(middle) < uniform
+        low, high = middle.where(below, low), high.where(below, middle)
+    return (low + high) / 2
 
 
 # scaling
