@@ -17,7 +17,9 @@ class Chapter(NamedTuple):
 
 
 CHAPTERS = {  # the stem of the notebook → the chapter
-    "01-transport": Chapter("transport", "a hidden cause and a map make a distribution"),
+    "01-transport": Chapter(
+        "transport", "hidden causes, a map and a little noise make a distribution of images"
+    ),
     "02-marginal-likelihood": Chapter(
         "marginal_likelihood",
         "log p(x) by draws from the prior, and by quadrature with its error",

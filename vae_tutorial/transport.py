@@ -1,8 +1,9 @@
-"""Maps between laws: push-forward, quantiles and the change of variables.
+"""Hidden causes and maps: push-forward, quantiles, change of variables, and noise on a curve.
 
 A law is the distribution of a random quantity. Logs of densities are in nats.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from vae_tutorial import require
+from vae_tutorial.gaussians import log_normal
 
 RING_DIVISOR = 10.0  # ring(z) lies at radius 1 + ‖z‖ / 10
+CURVE_REACH = 8.0  # one latent is summed over [−8, 8]; the prior's mass beyond is below 2e-15
 Map = Callable[[Tensor], Tensor]
 
 
@@ -118,3 +121,21 @@ def ring_radius_cdf(radius: Tensor) -> Tensor:
     """
     length = RING_DIVISOR * (radius - 1).clamp(min=0)  # ‖z‖ where ‖ring(z)‖ = radius
     return -torch.expm1(-length.square() / 2)
+
+
+@require.shapes(x="... D", variance="number: positive", num_nodes="count>=2")
+def noisy_log_density(x: Tensor, curve: Map, variance: float, num_nodes: int) -> Tensor:
+    """The log-density of a point of a curve with noise on it: (batch, D) to (batch,), in nats.
+
+    log ∫ N(x; curve(z), variance I) N(z; 0, 1) dz is summed in equal steps of z. `curve` takes
+    nodes z (n, 1) to (n, D). Source: Doersch 2016, eq. 1. Book: eq-noisy-image, eq-curve-limit.
+
+    >>> x = torch.zeros(1, 1, dtype=torch.float64)  # z plus noise of variance 3: N(0, 4) at 0
+    >>> print(f"{float(noisy_log_density(x, lambda z: z, 3.0, 101)):.4f}")
+    -1.6121
+    """
+    z = torch.linspace(-CURVE_REACH, CURVE_REACH, num_nodes, dtype=torch.float64)[:, None]  # (n, 1)
+    log_prior = log_normal(z, torch.zeros_like(z), z.new_zeros(()))  # (n,)
+    log_likelihood = log_normal(x.unsqueeze(-2), curve(z), z.new_tensor(variance).log())
+    log_joint = log_likelihood + log_prior  # (batch, n)
+    return log_joint.logsumexp(-1) + math.log(2 * CURVE_REACH / (num_nodes - 1))  # (batch,)
