@@ -1,6 +1,7 @@
 """Warm-up and free bits against their definitions; the law of free bits against a search."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import scipy.optimize
@@ -23,7 +24,7 @@ def test_the_weight_rises_evenly_and_stays_at_one():
     weights = [warm_up(step, 50) for step in range(1, 101)]
     assert weights[0] == 1 / 50
     assert weights[49:] == [1.0] * 51
-    rises = [after - before for before, after in zip(weights[:49], weights[1:50], strict=True)]
+    rises = [after - before for before, after in pairwise(weights[:50])]
     assert rises == pytest.approx([1 / 50] * 49)
 
 
@@ -90,9 +91,7 @@ def test_the_law_is_what_a_search_over_linear_maps_finds(eigenvalue, floor):
         ),
         key=lambda result: result.fun,
     )
-    law = free_bits_law(
-        torch.tensor([eigenvalue]).double(), torch.tensor(variance).double(), floor
-    )
+    law = free_bits_law(torch.tensor([eigenvalue]).double(), torch.tensor(variance).double(), floor)
     price = law.rate.clamp(min=floor) + law.squared_error / (2 * variance)
     assert price.item() == pytest.approx(found.fun, abs=1e-6)
     rate, error = terms(found.x)

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from vae_tutorial.pictures import DIGIT_COLOURS, gradient_flow, image_rows, latent_map
+from vae_tutorial.pictures import (
+    DIGIT_COLOURS,
+    Ratio,
+    gradient_flow,
+    image_rows,
+    latent_map,
+    ratio_maps,
+)
 
 
 def test_images_keep_their_place_and_share_one_range():
@@ -68,3 +75,45 @@ def test_the_picture_marks_what_a_gradient_reaches():
     assert [len(axes.lines) for axes in (cut, whole)] == [1, 0]
     heights = {text.get_text(): text.get_position()[1] for text in whole.texts if text.get_text()}
     assert heights == {"loss: Pow": 0, "z: leaf": 1, "mean: Mul": 2, "a: leaf": 3}
+
+
+def ratio(low=-2.0, high=2.0, rows=5):
+    axis = torch.linspace(low, high, 5)
+    log_ratio = (axis + axis[:rows, None]) * 2.302585  # log10 q/p is z₁ + z₂
+    return Ratio(f"from {low}", axis, axis, log_ratio, torch.tensor([[0.5, -0.5]]))
+
+
+def test_a_ratio_is_drawn_in_powers_of_ten_with_its_tenth_and_its_codes():
+    figure = ratio_maps(ratio())
+    axes, bar = figure.axes
+    mesh, contour = axes.collections
+    assert np.allclose(mesh.get_array()[0], [-4, -3, -2, -1, 0], atol=1e-5)
+    assert mesh.get_clim() == (-3, 3)
+    assert contour.levels == [-1]
+    (line,) = [path.vertices for path in contour.get_paths()]
+    assert np.allclose(line.sum(-1), -1, atol=1e-5)
+    assert [list(part) for part in axes.lines[0].get_data()] == [[0.5], [-0.5]]
+    assert "log_{10}" in bar.get_ylabel()
+
+
+def test_less_than_even_is_the_priors_ink_and_more_is_the_codes():
+    mesh = ratio_maps(ratio()).axes[0].collections[0]
+    low, even, high = (tuple(mesh.cmap(mesh.norm(power))[:3]) for power in (-3, 0, 3))
+    assert even == pytest.approx((1, 1, 1), abs=0.02)
+    assert low[2] > low[0]  # blue
+    assert high[0] > high[2]  # orange
+
+
+def test_a_part_is_framed_in_the_whole():
+    whole, part, again = ratio_maps(ratio(), ratio(-0.5, 0.5), ratio(-0.5, 0.5)).axes[:3]
+    (frame,) = whole.patches
+    assert (*frame.get_xy(), frame.get_width(), frame.get_height()) == (-0.5, -0.5, 1, 1)
+    assert not list(part.patches)
+    assert not list(again.patches)
+
+
+def test_a_ratio_off_its_grid_is_named():
+    with pytest.raises(
+        ValueError, match=r"log_ratio must be \(5, 5\), as its axes are, got \(4, 5\)"
+    ):
+        ratio_maps(ratio(rows=4))

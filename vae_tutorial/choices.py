@@ -1,6 +1,5 @@
-"""How the KL is weighed while a VAE is trained: warm-up and free bits, and the law of the second."""
+"""How the KL is weighed in training: warm-up, and free bits with the law of its best model."""
 
-import torch
 from torch import Tensor
 
 from vae_tutorial import require
@@ -26,6 +25,7 @@ def kl_by_latent(posterior: DiagonalPosterior) -> Tensor:
 
     Summed over the latents it is `posterior.kl_to_prior()`. Book: eq-kl-standard.
 
+    >>> import torch
     >>> mean, log_variance = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
     >>> kl_by_latent(DiagonalPosterior(mean, log_variance))
     tensor([[2., 0.]])
@@ -41,6 +41,7 @@ def free_bits(kl_by_latent: Tensor, floor: float) -> Tensor:
     Each latent's KL is averaged over the batch and, if below `floor`, replaced by it, so that no
     gradient pushes it lower. Source: Kingma et al. 2016, eq. 15. Book: eq-free-bits.
 
+    >>> import torch
     >>> free_bits(torch.tensor([[1.0, 0.0], [3.0, 0.2]]), 0.5)  # averages 2.0 and 0.1
     tensor(2.5000)
     """
@@ -54,6 +55,7 @@ def free_bits_law(eigenvalues: Tensor, variance: Tensor, floor: float) -> RateLa
     `eigenvalues` (d,) are the images' variances along the axes, `variance` is σ²; the two terms of
     the result are (d,), axis by axis. Book: eq-free-law.
 
+    >>> import torch
     >>> law = free_bits_law(torch.tensor([4.0, 0.5]), torch.tensor(1.0), 0.1)
     >>> [f"{rate:.3f}" for rate in law.rate], [f"{error:.3f}" for error in law.squared_error]
     (['0.693', '0.100'], ['1.000', '0.409'])
