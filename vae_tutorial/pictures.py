@@ -112,8 +112,9 @@ def ratio_maps(*drawn: Ratio) -> Figure:
             one, two, log_ratio, codes = (part.numpy(force=True) for part in ratio[1:])
             powers = log_ratio / math.log(10)
             limits = {"vmin": -DEEPEST, "vmax": DEEPEST}
+            thin = {"linewidths": 0.8, "linestyles": "solid"}
             mesh = axes.pcolormesh(one, two, powers, cmap=colours, rasterized=True, **limits)
-            axes.contour(one, two, powers, levels=[-1.0], colors="#222222", linewidths=0.7)
+            axes.contour(one, two, powers, levels=[-1.0], colors="#222222", **thin)
             axes.plot(codes[:, 0], codes[:, 1], ".", color="#222222", markersize=2)
             axes.set(title=ratio.title, xlabel="$z_1$", aspect="equal")
             axes.set(xlim=(one[0], one[-1]), ylim=(two[0], two[-1]))
