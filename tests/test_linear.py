@@ -229,6 +229,53 @@ def test_turning_two_latents_opens_the_gap_and_moves_no_evidence(first, second, 
     np.testing.assert_allclose(evidence_at_mean(turned, x), evidence_at_mean(model, x), atol=1e-10)
 
 
+# No lesser hill
+
+
+@pytest.mark.parametrize("variance", [0.3, 4.0])
+@pytest.mark.parametrize("latent", [1, 2, 3])
+def test_every_start_ends_at_the_top(variance, latent):
+    """The bound of an affine VAE, its encoder diagonal, climbed in all maps from six starts."""
+    images = correlated(40, 4, seed=3)
+    data, centred = spectrum(images), images - images.mean(0)
+    covariance = centred.T @ centred / 40
+    law = rate_law(data.eigenvalues, double(variance)[0], latent)
+    least = float(law.rate + law.squared_error / (2 * variance))
+
+    def loss(flat):
+        flat = torch.from_numpy(flat).requires_grad_()
+        weight, encoder = (part.view(4, latent) for part in flat[: 8 * latent].chunk(2))
+        log_variance = flat[8 * latent :]
+        missing = torch.eye(4) - weight @ encoder.T
+        error = (missing @ covariance * missing).sum()
+        error = error + weight.square().sum(0) @ log_variance.exp()
+        kl = (encoder.T @ covariance * encoder.T).sum() / 2
+        kl = kl + (log_variance.expm1() - log_variance).sum() / 2
+        total = kl + error / (2 * variance)
+        (slope,) = torch.autograd.grad(total, flat)
+        return total.item(), slope.numpy()
+
+    for seed in range(6):
+        start = 0.7 * normal(9 * latent, seed=seed).numpy()
+        options = {"gtol": 1e-9, "maxiter": 5000}
+        end = minimize(loss, start, jac=True, options=options).fun
+        assert end == pytest.approx(least, abs=1e-6)
+
+
+@given(widths, widths, seeds)
+def test_the_determinants_cancel_at_the_best_diagonal_encoder(width, latent, seed):
+    """log p(x) − gap is −½ tr(C⁻¹ S) − ½ Σ log(1 + ‖W_i‖² / σ²) and a constant, on average."""
+    model, images = random_model(width, latent, seed), correlated(9, width, seed + 7)
+    model = model._replace(offset=images.mean(0))
+    seen = (evidence_at_mean(model, images) - diagonal_gap(model)).mean()
+    total, _, _ = dense(model)
+    centred = images.numpy() - images.numpy().mean(0)
+    trace = np.trace(np.linalg.solve(total, centred.T @ centred / 9))
+    columns = np.log1p(model.weight.square().sum(0).numpy() / float(model.variance)).sum()
+    constant = width * math.log(2 * math.pi * float(model.variance))
+    np.testing.assert_allclose(seen, -0.5 * (trace + columns + constant), rtol=1e-9)
+
+
 # The rate before training
 
 

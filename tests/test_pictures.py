@@ -7,10 +7,12 @@ import torch
 
 from vae_tutorial.pictures import (
     DIGIT_COLOURS,
+    Plane,
     Ratio,
     gradient_flow,
     image_rows,
     latent_map,
+    planes,
     ratio_maps,
 )
 
@@ -93,7 +95,7 @@ def test_a_ratio_is_drawn_in_powers_of_ten_with_its_tenth_and_its_codes():
     (line,) = [path.vertices for path in contour.get_paths()]
     assert np.allclose(line.sum(-1), -1, atol=1e-5)
     assert [list(part) for part in axes.lines[0].get_data()] == [[0.5], [-0.5]]
-    assert "log_{10}" in bar.get_ylabel()
+    assert "log_{10}" in bar.get_xlabel()
 
 
 def test_less_than_even_is_the_priors_ink_and_more_is_the_codes():
@@ -105,7 +107,7 @@ def test_less_than_even_is_the_priors_ink_and_more_is_the_codes():
 
 
 def test_a_part_is_framed_in_the_whole():
-    whole, part, again = ratio_maps(ratio(), ratio(-0.5, 0.5), ratio(-0.5, 0.5)).axes[:3]
+    whole, _, part, _, again, _ = ratio_maps(ratio(), ratio(-0.5, 0.5), ratio(-0.5, 0.5)).axes
     (frame,) = whole.patches
     assert (*frame.get_xy(), frame.get_width(), frame.get_height()) == (-0.5, -0.5, 1, 1)
     assert not list(part.patches)
@@ -117,3 +119,21 @@ def test_a_ratio_off_its_grid_is_named():
         ValueError, match=r"log_ratio must be \(5, 5\), as its axes are, got \(4, 5\)"
     ):
         ratio_maps(ratio(rows=4))
+
+
+def test_a_followed_point_has_one_number_and_one_colour_in_every_plane():
+    noise = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    arrows = torch.tensor([[[0.0, 0.0], [2.0, 0.0]]])
+    plane = Plane(noise, noise, arrows, noise, "prior", "ε")
+    moved = plane._replace(followed=3 * noise, ink="encoder", letter="z")
+    figure = planes({"noise": plane, "moved": moved})
+    seen = [
+        [(text.get_text(), text.get_position()) for text in axes.texts if text.get_text()]
+        for axes in figure.axes
+    ]
+    assert seen == [[("1", (1, 0)), ("2", (0, 2))], [("1", (3, 0)), ("2", (0, 6))]]
+    edges = [[t.get_bbox_patch().get_edgecolor() for t in a.texts[1:]] for a in figure.axes]
+    assert edges[0] == edges[1]
+    assert edges[0][0] != edges[0][1]
+    assert [axes.get_xlabel() for axes in figure.axes] == ["$ε_1$", "$z_1$"]
+    assert plt.get_fignums() == []

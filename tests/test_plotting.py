@@ -10,7 +10,7 @@ import torch
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from vae_tutorial.plotting import INKS, Gap, Line, Marks, Panel, panels
+from vae_tutorial.plotting import INKS, Area, Bars, Gap, Line, Marks, Panel, panels
 
 x = torch.linspace(0.0, 1.0, 5)
 
@@ -95,3 +95,46 @@ def test_panels_side_by_side_have_equal_parts_of_the_width_with_nothing_between(
         for cut in range(1, count):
             column = round(edge + cut * part)
             assert (pixels[:, column - 2 : column + 3] == 255).all()
+
+
+def stacked():
+    place, zero = torch.arange(3.0), torch.zeros(3)
+    low, high = torch.tensor([-9.0, -5.0, -3.0]), zero - 2
+    bound = Bars(place, zero - 12, low, "encoder", words=["a", "b", "c"])
+    return panels(Panel([bound, Bars(place, low, high, words=["d", "e", "f"])], "q", "nats"))
+
+
+def test_bars_stand_on_their_floor_and_the_gap_is_hatched_on_top():
+    patches = stacked().axes[0].patches
+    heights = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in patches]
+    assert heights == [(-12, -9), (-12, -5), (-12, -3), (-9, -2), (-5, -2), (-3, -2)]
+    assert [to_rgb(bar.get_facecolor()) == to_rgb(INKS["encoder"][0]) for bar in patches] == [
+        *[True] * 3,
+        *[False] * 3,
+    ]
+    assert [bar.get_hatch() for bar in patches] == [None] * 3 + ["///"] * 3
+
+
+def test_words_stand_in_their_bar_or_above_one_that_is_too_low():
+    (axes,) = stacked().axes
+    heights = {text.get_text(): text.xy[1] for text in axes.texts}
+    assert heights == {"a": -10.5, "b": -8.5, "c": -7.5, "d": -5.5, "e": -3.5, "f": -2.5}
+    low = Bars(torch.zeros(1), torch.zeros(1), torch.full((1,), 0.01), words=["g"])
+    tall = Bars(torch.ones(1), torch.zeros(1), torch.ones(1), "encoder", words=["h"])
+    above, within = panels(Panel([low, tall], "q", "nats")).axes[0].texts
+    assert (above.xy[1], above.get_va()) == (pytest.approx(0.01), "bottom")
+    assert (within.xy[1], within.get_va(), within.get_color()) == (0.5, "center", "white")
+    with pytest.raises(ValueError, match="zip"):  # a word for each bar
+        panels(Panel([tall._replace(words=["h", "i"])], "q", "nats"))
+
+
+def test_white_words_can_be_read_on_the_ink_of_the_bound():
+    assert 1.05 / (luminance(INKS["encoder"][0]) + 0.05) >= 4.5
+
+
+def test_an_area_is_filled_from_the_axis_in_its_ink():
+    (axes,) = panels(Panel([Area(x, x + 1, "decoder")], "z", "density")).axes
+    (filled,) = axes.collections
+    corners = filled.get_paths()[0].vertices
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (0, 2)
+    assert to_rgb(filled.get_facecolor()[0]) == to_rgb(INKS["decoder"][0])

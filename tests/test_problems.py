@@ -2,11 +2,28 @@
 
 import math
 
+import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from scipy.stats import multivariate_normal
+from torch import Tensor
 
+from vae_tutorial import linear as linear_maps
 from vae_tutorial import problems
+
+
+def passes(problem, answer, capsys):
+    problem(answer)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(line.startswith("passed: ") for line in lines)
+
+
+def asks(problem, capsys):
+    problem()
+    assert capsys.readouterr().out.startswith("open: ")
+
 
 # transport
 
@@ -55,17 +72,294 @@ def test_without_an_answer_the_question_is_asked(capsys):
 
 # marginal_likelihood
 
+
+def log_mean_weight(weight, variance, x, power):
+    """log E[w ** power]: w ** power is a Gaussian of variance / power, times a constant."""
+    weight, x = weight.numpy(), x.numpy()
+    covariance = weight @ weight.T + variance / power * np.eye(len(x))
+    scale = 0.5 * (1 - power) * math.log(2 * math.pi * variance) - 0.5 * math.log(power)
+    return multivariate_normal(np.zeros(len(x)), covariance).logpdf(x) + len(x) * scale
+
+
+def relative_variance(weight, variance, x):
+    moments = [log_mean_weight(weight, variance, x, power) for power in (1, 2)]
+    return math.expm1(moments[1] - 2 * moments[0])
+
+
+def draws_needed(weight, variance, x, tolerance):
+    return max(1, math.ceil(relative_variance(weight, variance, x) / tolerance**2))
+
+
+def draws_by_divergence(weight, variance, x, tolerance):
+    """exp(KL(p(z|x) ‖ p(z))) / tolerance²: the right scale, and not the variance."""
+    precision = torch.eye(weight.shape[1]).double() + weight.mT @ weight / variance
+    covariance = torch.linalg.inv(precision)
+    mean = covariance @ weight.mT @ x / variance
+    kl = 0.5 * (covariance.trace() + mean @ mean - len(mean) - torch.logdet(covariance))
+    return float(kl.exp()) / tolerance**2
+
+
+WRONG_DRAWS = {
+    "the variance is the second moment": lambda w, v, x, t: draws_needed(w, v, x, t) + 1 / t**2,
+    "the error falls as 1 / n": lambda w, v, x, t: relative_variance(w, v, x) / t,
+    "x is taken for zero": lambda w, v, x, t: draws_needed(w, v, 0 * x, t),
+    "the divergence": draws_by_divergence,
+    "a fixed number": lambda w, v, x, t: 1 / t**2,
+    "not a number": lambda w, v, x, t: math.nan,
+}
+
+
+def test_draws_needed(capsys):
+    passes(problems.marginal_likelihood, draws_needed, capsys)
+    asks(problems.marginal_likelihood, capsys)
+
+
+@pytest.mark.parametrize("wrong", WRONG_DRAWS.values(), ids=WRONG_DRAWS)
+def test_a_wrong_number_of_draws_is_refused(wrong):
+    with pytest.raises(AssertionError):
+        problems.marginal_likelihood(wrong)
+
+
 # decomposition
+
+
+def wave_bound(x, mean, deviation, variance):
+    """E_q sin 2z and E_q sin² 2z are the imaginary and the real part of E_q exp(ikz)."""
+    sine = math.exp(-2 * deviation**2) * math.sin(2 * mean)
+    square = 0.5 * (1 - math.exp(-8 * deviation**2) * math.cos(4 * mean))
+    first, second = x.tolist()
+    squares = (first - mean) ** 2 + deviation**2 + second**2 - 2 * second * sine + square
+    log_likelihood = -math.log(2 * math.pi * variance) - squares / (2 * variance)
+    return log_likelihood - 0.5 * (deviation**2 + mean**2 - 1 - 2 * math.log(deviation))
+
+
+def at_the_mean(x, mean, deviation, variance):
+    """log p(x|z) at the centre of q, not averaged over q."""
+    moments = mean, math.sin(2 * mean)
+    squares = sum((a - b) ** 2 for a, b in zip(x.tolist(), moments, strict=True))
+    log_likelihood = -math.log(2 * math.pi * variance) - squares / (2 * variance)
+    return log_likelihood - 0.5 * (deviation**2 + mean**2 - 1 - 2 * math.log(deviation))
+
+
+def kl_to_prior(mean, deviation):
+    return 0.5 * (deviation**2 + mean**2 - 1 - 2 * math.log(deviation))
+
+
+WRONG_BOUNDS = {
+    "at the mean of q": at_the_mean,
+    "the KL is added": lambda x, m, s, v: wave_bound(x, m, s, v) + 2 * kl_to_prior(m, s),
+    "no constant": lambda x, m, s, v: wave_bound(x, m, s, v) + math.log(2 * math.pi * v),
+    "the deviation taken for the variance": lambda x, m, s, v: wave_bound(x, m, s**0.5, v),
+    "off in the sixth digit": lambda x, m, s, v: wave_bound(x, m, s, v) * (1 + 1e-6),
+}
+
+
+def test_the_bound_of_the_wave(capsys):
+    passes(problems.decomposition, wave_bound, capsys)
+    asks(problems.decomposition, capsys)
+
+
+@pytest.mark.parametrize("wrong", WRONG_BOUNDS.values(), ids=WRONG_BOUNDS)
+def test_a_wrong_bound_is_refused(wrong):
+    with pytest.raises(AssertionError):
+        problems.decomposition(wrong)
+
 
 # bounds
 
+
+def ascent(joint, starts):
+    """Coordinate ascent over products, from each of some first guesses of q(z₁); the best end."""
+    ends = []
+    for first in starts:
+        for _ in range(500):
+            second = (first @ joint.log()).softmax(0)
+            first = (joint.log() @ second).softmax(0)
+        product = torch.outer(first, second)
+        bound = (product * (joint.log() - product.log())).sum()
+        ends.append((float(bound), first, second))
+    return max(ends, key=lambda end: end[0])[1:]
+
+
+def from_every_corner(joint):
+    near = torch.eye(len(joint), dtype=torch.float64) * 0.97 + 0.01
+    return ascent(joint, near / near.sum(1, keepdim=True))
+
+
+def from_the_middle(joint):
+    return ascent(joint, torch.full((1, len(joint)), 1 / len(joint), dtype=torch.float64))
+
+
+def marginals(joint):
+    posterior = joint / joint.sum()
+    return posterior.sum(1), posterior.sum(0)
+
+
+def test_bounds_passes_the_best_product_and_no_other(capsys):
+    problems.bounds(from_every_corner)
+    assert "passed" in capsys.readouterr().out
+    for wrong in (from_the_middle, marginals, lambda joint: marginals(joint)[::-1]):
+        with pytest.raises(AssertionError):
+            problems.bounds(wrong)
+    with pytest.raises(AssertionError, match="is a law"):
+        problems.bounds(lambda joint: (joint.sum(1), joint.sum(0)))
+
+
 # weights
+
+
+def plain(log_weight):
+    return log_weight.logsumexp(0) - math.log(len(log_weight))
+
+
+def jackknife(log_weight):
+    K = len(log_weight)
+    rest = [plain(torch.cat([log_weight[:k], log_weight[k + 1 :]])) for k in range(K)]
+    return K * plain(log_weight) - (K - 1) * torch.stack(rest).mean(0)
+
+
+def delta_method(log_weight):
+    relative = (log_weight - plain(log_weight)).exp()
+    return plain(log_weight) + relative.var(0) / (2 * len(log_weight))
+
+
+@pytest.mark.parametrize("right", [jackknife, delta_method])
+def test_weights_passes_two_ways_to_remove_the_leading_bias(right):
+    problems.weights(right)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        plain,
+        lambda log_weight: log_weight.mean(0),
+        lambda log_weight: log_weight.exp().mean(0).log(),
+        lambda log_weight: 2 * plain(log_weight) - delta_method(log_weight),  # the wrong sign
+        lambda log_weight: plain(log_weight) + log_weight.exp().var(0) / (2 * len(log_weight)),
+    ],
+    ids=["no correction", "mean of logs", "underflow", "sign", "variance not relative"],
+)
+def test_weights_refuses_what_is_biased(wrong):
+    with pytest.raises(AssertionError):
+        problems.weights(wrong)
+
 
 # gaussians
 
+
+def laplace_price(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """E|z| of a Gaussian is that of a folded normal; the rest is an entropy and log 2."""
+    deviation = (0.5 * log_variance).exp()
+    ratio = mean / deviation
+    size = deviation * math.sqrt(2 / math.pi) * (-0.5 * ratio**2).exp()
+    size = size + mean * torch.special.erf(ratio / math.sqrt(2))
+    entropy = 0.5 * (log_variance + math.log(2 * math.pi) + 1)
+    return (size + math.log(2) - entropy).sum(-1)
+
+
+def test_the_price_against_a_laplace_prior(capsys):
+    problems.gaussians(laplace_price)
+    assert capsys.readouterr().out.count("passed: ") == 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda mean, log_variance: laplace_price(mean, 2 * log_variance),  # σ² for σ
+        lambda mean, log_variance: laplace_price(mean, log_variance) - math.log(2),
+        lambda mean, log_variance: laplace_price(mean, log_variance) / mean.shape[-1],  # a mean
+        lambda mean, log_variance: laplace_price(mean.detach(), log_variance) + 0 * mean.sum(-1),
+        lambda mean, log_variance: (  # |E z| for E|z|
+            mean.abs() + math.log(2) - 0.5 * (log_variance + math.log(2 * math.pi) + 1)
+        ).sum(-1),
+        lambda mean, log_variance: (  # draws
+            laplace_price(mean, log_variance) + 1e-9 * torch.randn(mean.shape[:-1])
+        ),
+    ],
+    ids=["deviation", "constant", "mean", "no gradient", "size of the mean", "draws"],
+)
+def test_a_wrong_price_is_told(wrong):
+    with pytest.raises(AssertionError, match="check failed"):
+        problems.gaussians(wrong)
+
+
 # linear
 
+
+def whitened_rate(images: Tensor, variances: Tensor, latent: int) -> Tensor:
+    """Divided by its deviation, every pixel has noise 1, and the rate law holds."""
+    whitened = linear_maps.spectrum(images / variances.sqrt())
+    return linear_maps.rate_law(whitened.eigenvalues, variances.new_ones(()), latent).rate
+
+
+def test_the_rate_with_unequal_noise(capsys):
+    problems.linear(whitened_rate)
+    assert capsys.readouterr().out.count("passed: ") == 8
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x, s, d: linear_maps.rate_law(linear_maps.spectrum(x).eigenvalues, s.mean(), d).rate,
+        lambda x, s, d: whitened_rate(x, s.square(), d),
+        lambda x, s, d: 2 * whitened_rate(x, s, d),
+        lambda x, s, d: whitened_rate(x, s, x.shape[1]),
+        lambda x, s, d: whitened_rate(x * math.sqrt(60 / 59), s, d),  # divisor n − 1
+    ],
+    ids=["average noise", "variance for deviation", "no half", "all latents", "divisor"],
+)
+def test_a_wrong_rate_is_told(wrong):
+    with pytest.raises(AssertionError, match="check failed"):
+        problems.linear(wrong)
+
+
 # reparameterization
+
+
+def normals(means, deviations):
+    return torch.distributions.Normal(*torch.tensor((means, deviations), dtype=torch.float64))
+
+
+def implicit(z, weight, means, deviations):
+    """Minus the slope of the distribution function in the weight, over the density."""
+    laws = normals(means, deviations)
+    first, second = laws.cdf(z[:, None]).unbind(-1)
+    share = torch.tensor([weight, 1 - weight], dtype=torch.float64)
+    return (second - first) / (laws.log_prob(z[:, None]).exp() @ share)
+
+
+def between_means(z, weight, means, deviations):
+    return torch.full_like(z, means[0] - means[1])
+
+
+def by_the_chosen_part(z, weight, means, deviations):
+    return torch.zeros_like(z)  # which part is drawn jumps; inside a part nothing depends on it
+
+
+def not_divided(z, weight, means, deviations):
+    first, second = normals(means, deviations).cdf(z[:, None]).unbind(-1)
+    return second - first
+
+
+def test_reparameterization_asks_for_something(capsys):
+    problems.reparameterization()
+    assert capsys.readouterr().out.startswith("open: answer(z, weight, means, deviations)")
+
+
+def test_the_slope_in_a_mixtures_weight_passes(capsys):
+    problems.reparameterization(implicit)
+    assert capsys.readouterr().out.count("passed: ") == 12
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [by_the_chosen_part, not_divided, between_means, lambda *given: -implicit(*given)],
+    ids=["chosen part", "not divided", "between means", "sign"],
+)
+def test_wrong_slopes_in_a_mixtures_weight_are_told_apart(wrong):
+    with pytest.raises(AssertionError, match=r"gradient of E\["):
+        problems.reparameterization(wrong)
+
 
 # training
 
@@ -198,9 +492,70 @@ def test_rates_found_otherwise_are_told_apart(wrong):
 
 # evaluation
 
+
 # annealing
 
+
 # scaling
+
+
+def in_one_pass(parts):
+    largest = torch.tensor(-math.inf).double()
+    total, gradient, count = 0 * largest.exp(), 0, 0
+    for log_weights, rows in parts:
+        count += len(log_weights)
+        top = torch.maximum(largest, log_weights.max())
+        if top == -math.inf:
+            continue
+        old, new = (largest - top).exp(), (log_weights - top).exp()
+        total, gradient = total * old + new.sum(), gradient * old + new @ rows
+        largest = top
+    return largest + total.log() - math.log(count), gradient / total
+
+
+def without_the_largest(parts):
+    total, gradient, count = 0, 0, 0
+    for log_weights, rows in parts:
+        total = total + log_weights.exp().sum()
+        gradient = gradient + log_weights.exp() @ rows
+        count += len(log_weights)
+    return (total / count).log(), gradient / total
+
+
+def all_kept(parts):
+    log_weights, rows = map(torch.cat, zip(*list(parts), strict=True))
+    return log_weights.logsumexp(0) - math.log(len(rows)), log_weights.softmax(0) @ rows
+
+
+def part_by_part(parts):
+    seen = [(w.logsumexp(0) - math.log(len(w)), w.softmax(0) @ r) for w, r in parts]
+    values, gradients = zip(*seen, strict=True)
+    return torch.stack(values).mean(), torch.stack(gradients).mean(0)
+
+
+def test_scaling_asks_for_something(capsys):
+    problems.scaling()
+    assert capsys.readouterr().out.startswith("open: answer(parts)")
+
+
+def test_a_gradient_in_one_pass_passes(capsys):
+    problems.scaling(in_one_pass)
+    assert capsys.readouterr().out.count("passed: ") == 6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (without_the_largest, "weights that underflow"),
+        (all_kept, "parts are kept"),
+        (part_by_part, "weights near one"),
+    ],
+    ids=["underflow", "kept", "averaged"],
+)
+def test_wrong_gradients_in_one_pass_are_told_apart(wrong, message):
+    with pytest.raises(AssertionError, match=message):
+        problems.scaling(wrong)
+
 
 # limits
 

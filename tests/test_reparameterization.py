@@ -17,6 +17,7 @@ from vae_tutorial.reparameterization import (
     draw_full,
     gradient_graph,
     leave_one_out,
+    path_gradients_of_bound,
     pathwise_gradients,
     score_function_gradients,
     symmetric_root,
@@ -300,6 +301,92 @@ def test_the_arguments_are_left_alone():
     assert log_variance.grad is None
     assert not seen.mean.requires_grad
     assert seen.mean.shape == seen.log_variance.shape == (4, 3)
+
+
+# ---- the gradient of the bound, path term alone
+
+OBSERVED, PIXEL_VARIANCE = 1.0, 0.25  # one pixel, seen through one standard normal latent
+POSTERIOR_VARIANCE = 1 / (1 + 1 / PIXEL_VARIANCE)
+POSTERIOR_MEAN = POSTERIOR_VARIANCE * OBSERVED / PIXEL_VARIANCE
+
+
+def log_joint(z):
+    """By scipy's constants, which no gradient sees; log p(x, z) of one pixel, (K, 1) to (K,)."""
+    apart = (OBSERVED - z).square() / PIXEL_VARIANCE
+    return -0.5 * (z.square() + apart).sum(-1)
+
+
+def in_mean(function, mean, variance):
+    """The mean and the variance of an estimate of noise (n, 1), by numpy's Gauss–Hermite."""
+    log_variance = double(math.log(variance))
+    exact = average_over_noise(lambda e: function(double(mean), log_variance, e))
+    spread = average_over_noise(lambda e: (function(double(mean), log_variance, e) - exact) ** 2)
+    return exact, spread
+
+
+def path_term(mean, log_variance, noise):
+    return path_gradients_of_bound(log_joint, mean, log_variance, noise).mean[:, 0]
+
+
+def both_terms(mean, log_variance, noise):
+    """By autograd, through the draw and through log q of torch.distributions."""
+    at = mean.expand(noise.shape).clone().requires_grad_()
+    law = torch.distributions.Normal(at, (log_variance / 2).exp())
+    z = at + (log_variance / 2).exp() * noise
+    return torch.autograd.grad((log_joint(z) - law.log_prob(z)[:, 0]).sum(), at)[0][:, 0]
+
+
+@pytest.mark.equation("eq-path-derivative")
+@given(seeds, st.integers(1, 4))
+def test_the_total_gradient_is_the_path_term_minus_the_score(seed, width):
+    mean, log_variance, *noise = standard_normal((9, width), generator(seed))
+    noise = torch.stack(noise)  # (7, d)
+
+    def curved(z):
+        return (2 * z).tanh().sum(-1) - z.square().sum(-1)
+
+    path = path_gradients_of_bound(curved, mean, log_variance, noise)
+    score = score_function_gradients(torch.ones(7).double(), log_variance, noise)
+    parts = [p.expand(7, width).clone().requires_grad_() for p in (mean, log_variance)]
+    law = torch.distributions.Normal(parts[0], (parts[1] / 2).exp())
+    z = draw_diagonal(*parts, noise)
+    total = torch.autograd.grad((curved(z) - law.log_prob(z).sum(-1)).sum(), parts)
+    for whole, one, other in zip(total, path, score, strict=True):
+        torch.testing.assert_close(whole, one - other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.equation("eq-path-variance")
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 1.0, 4.0])
+@pytest.mark.parametrize("mean", [-0.3, POSTERIOR_MEAN])
+def test_the_variances_of_the_bounds_gradients_are_those_on_paper(ratio, mean):
+    variance, v = ratio * POSTERIOR_VARIANCE, POSTERIOR_VARIANCE
+    exact = (POSTERIOR_MEAN - mean) / v
+    for estimate, law in (
+        (path_term, (1 / ratio - 2 + ratio) / v),
+        (both_terms, ratio / v),
+    ):
+        seen, spread = in_mean(estimate, mean, variance)
+        assert seen == pytest.approx(exact, abs=1e-9)
+        assert spread == pytest.approx(law, abs=1e-9)
+
+    def closed(at, log_variance, noise):  # the price by its formula: its gradient is the mean
+        def log_likelihood(z):
+            return -0.5 * (OBSERVED - z).square().sum(-1) / PIXEL_VARIANCE
+
+        return pathwise_gradients(log_likelihood, at, log_variance, noise).mean[:, 0] - at
+
+    seen, spread = in_mean(closed, mean, variance)
+    assert seen == pytest.approx(exact, abs=1e-9)
+    assert spread == pytest.approx(ratio * (1 - v) ** 2 / v, abs=1e-9)
+
+
+@given(seeds)
+def test_at_the_posterior_every_draw_of_the_path_term_is_zero(seed):
+    noise = standard_normal((20, 1), generator(seed))
+    log_variance = double(math.log(POSTERIOR_VARIANCE))
+    path = path_gradients_of_bound(log_joint, double(POSTERIOR_MEAN), log_variance, noise)
+    assert path.mean.abs().max() < 1e-9
+    assert path.log_variance.abs().max() < 1e-9
 
 
 # ---- the graph

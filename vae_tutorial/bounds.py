@@ -22,6 +22,7 @@ def evidence_lower_bound(log_likelihood: Tensor, kl: Tensor) -> Bound:
     log_likelihood (K, batch), kl (batch,); each term of the Bound is (batch,), in nats.
     Source: Kingma & Welling 2014, eq. 3. Book: vae8, eq-jensen.
 
+    >>> import torch
     >>> log_likelihood = torch.tensor([[-3.0, -8.0], [-5.0, -6.0]])  # two draws, two images
     >>> evidence_lower_bound(log_likelihood, torch.tensor([1.0, 2.0])).elbo
     tensor([-5., -9.])

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from vae_tutorial.plotting import INKS, ink, styled
+from vae_tutorial.plotting import INKS, abreast, ink, styled
 
 WIDTH = 6.4  # inches, of a figure
 IMAGES = 5.6  # inches for a row's images; the rest is for its label
@@ -107,7 +107,7 @@ def ratio_maps(*drawn: Ratio) -> Figure:
             raise ValueError(f"log_ratio must be {needed}, as its axes are, got {seen}")
     two_inks = [ink("prior")[0], "#ffffff", ink("encoder")[0]]
     colours = LinearSegmentedColormap.from_list("prior to codes", two_inks)
-    with styled(1, len(drawn), (7.2, 3.0)) as (figure, (row,)):
+    with abreast(len(drawn), 3.6) as (figure, row):
         for place, (axes, ratio) in enumerate(zip(row, drawn, strict=True)):
             one, two, log_ratio, codes = (part.numpy(force=True) for part in ratio[1:])
             powers = log_ratio / math.log(10)
@@ -116,7 +116,7 @@ def ratio_maps(*drawn: Ratio) -> Figure:
             mesh = axes.pcolormesh(one, two, powers, cmap=colours, rasterized=True, **limits)
             axes.contour(one, two, powers, levels=[-1.0], colors="#222222", **thin)
             axes.plot(codes[:, 0], codes[:, 1], ".", color="#222222", markersize=2)
-            axes.set(title=ratio.title, xlabel="$z_1$", aspect="equal")
+            axes.set(title=ratio.title, xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
             axes.set(xlim=(one[0], one[-1]), ylim=(two[0], two[-1]))
             if place and _within(ratio, drawn[place - 1]):
                 frame = (
@@ -125,8 +125,8 @@ def ratio_maps(*drawn: Ratio) -> Figure:
                 )
                 style = {"fill": False, "edgecolor": "#222222", "linewidth": 1.5}
                 row[place - 1].add_patch(Rectangle(*frame, **style))
-        row[0].set_ylabel("$z_2$")
-        figure.colorbar(mesh, ax=row, shrink=0.7, label="$\\log_{10}\\, q(z)/p(z)$")
+            key = {"location": "bottom", "shrink": 0.9, "ticks": [-2, 0, 2]}
+            axes.figure.colorbar(mesh, ax=axes, label="$\\log_{10}\\, q(z)/p(z)$", **key)
     return figure
 
 
@@ -134,6 +134,40 @@ def _within(inner: Ratio, outer: Ratio) -> bool:
     """Whether one map shows a part of another, and not the same square."""
     pairs = ((inner.axis_1, outer.axis_1), (inner.axis_2, outer.axis_2))
     return all(big[0] < small[0] and small[-1] < big[-1] for small, big in pairs)
+
+
+class Plane(NamedTuple):
+    """A cloud in a plane and what is followed through it: points of noise, or their images."""
+
+    cloud: Tensor  # (n, 2), faint
+    ring: Tensor  # (m, 2), the image of a circle
+    arrows: Tensor  # (a, 2, 2), from where to where
+    followed: Tensor  # (f, 2), numbered
+    ink: str
+    letter: str  # of the axes: "ε" or "z"
+
+
+def planes(drawn: Mapping[str, Plane]) -> Figure:
+    """Planes side by side; a followed point has one colour and one number in all of them."""
+    with abreast(len(drawn), 2.6) as (figure, row):
+        for axes, (title, plane) in zip(row, drawn.items(), strict=True):
+            color = ink(plane.ink)[0]
+            axes.plot(*plane.cloud.numpy(force=True).T, ".", color=color, markersize=4, alpha=0.35)
+            axes.plot(*plane.ring.numpy(force=True).T, color=INKS["data"][0], linewidth=1)
+            for start, end in plane.arrows.tolist():
+                arrow: dict[str, Any] = {"arrowstyle": "->", "color": INKS["data"][0]}
+                arrow |= {"linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+                axes.annotate("", end, start, arrowprops=arrow)
+            for number, (x, y) in enumerate(plane.followed.tolist(), 1):
+                edge = DIGIT_COLOURS[number]
+                box: dict[str, Any] = {"boxstyle": "circle,pad=0.2", "linewidth": 2}
+                box |= {"facecolor": "white", "edgecolor": edge}
+                style: dict[str, Any] = {"color": "#222222", "fontsize": 8}
+                style |= {"ha": "center", "va": "center", "zorder": 3}
+                axes.text(x, y, str(number), bbox=box, **style)
+            names = {f"{side}label": f"${plane.letter}_{i}$" for i, side in ((1, "x"), (2, "y"))}
+            axes.set(title=title, aspect="equal", **names)
+    return figure
 
 
 def gradient_flow(charts: Mapping[str, Sequence[Sequence]], inks: Mapping[str, str]) -> Figure:

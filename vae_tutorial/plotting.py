@@ -26,6 +26,13 @@ INKS = {  # quantity: colour, dash and width in points
 }
 POINTS_AN_INCH = 72
 LINE_OF_TEXT = 12  # points from one label's middle to the next, so that none overlap
+BAR = 0.64  # width of a bar, where the next one stands at a distance of 1
+HATCHED: dict[str, Any] = {
+    "facecolor": "#EEEEEE",
+    "edgecolor": "#888888",
+    "hatch": "///",
+    "linewidth": 0,
+}
 STYLE: dict["RcKeyType", Any] = {
     "figure.facecolor": "white",
     "figure.dpi": 144,
@@ -70,7 +77,27 @@ class Gap(NamedTuple):
     label: str = ""
 
 
-Layer = Line | Marks | Gap
+class Area(NamedTuple):
+    """What a curve encloses with the axis, filled in the ink of its quantity: an integral."""
+
+    x: Tensor
+    y: Tensor
+    ink: str
+    label: str = ""
+
+
+class Bars(NamedTuple):
+    """A bar from `low` up to `high` at each x, with its words in it; hatched, a gap, if no ink."""
+
+    x: Tensor
+    low: Tensor
+    high: Tensor
+    ink: str | None = None
+    label: str = ""
+    words: Sequence[str] = ()  # one for each bar; above the bar where it is too low to hold them
+
+
+Layer = Line | Marks | Gap | Area | Bars
 
 
 class Panel(NamedTuple):
@@ -109,6 +136,16 @@ def _blank(size: tuple[float, float]) -> Iterator[Figure]:
             plt.close(figure)
 
 
+@contextmanager
+def abreast(count: int, height: float) -> Iterator[tuple[Figure, list[plt.Axes]]]:
+    """A figure and its axes side by side, each with an equal part of the width; closed after."""
+    with _blank((6.4 if count == 1 else 7.2, height)) as figure:
+        # The whole width is kept when the figure is saved, so that its panels can be cut apart.
+        figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, alpha=0))
+        (parts,) = figure.subfigures(1, count, squeeze=False)
+        yield figure, [part.subplots() for part in parts]
+
+
 def panels(*drawn: Panel, height: float = 3.2) -> Figure:
     """Draw one to three panels side by side, 6.4 inches wide (7.2 from two panels on).
 
@@ -122,16 +159,15 @@ def panels(*drawn: Panel, height: float = 3.2) -> Figure:
     >>> figure.axes[0].get_xlabel(), len(figure.axes[0].lines)
     ('x', 1)
     """
-    with _blank((6.4 if len(drawn) == 1 else 7.2, height)) as figure:
-        # The whole width is kept when the figure is saved, so that its panels can be cut apart.
-        figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, alpha=0))
-        (parts,) = figure.subfigures(1, len(drawn), squeeze=False)
-        for part, panel in zip(parts, drawn, strict=True):
-            axes = part.subplots()
+    with abreast(len(drawn), height) as (figure, row):
+        for axes, panel in zip(row, drawn, strict=True):
             layers = [_with_arrays(layer) for layer in panel.layers]
             for layer in layers:
                 _draw(axes, layer)
             axes.set(xlabel=panel.xlabel, ylabel=panel.ylabel, title=panel.title, **panel.axes)
+            for layer in layers:
+                if isinstance(layer, Bars) and layer.words:
+                    _write_in_bars(figure, axes, layer)
             if panel.legend:
                 axes.legend(fontsize=9)
             else:
@@ -151,16 +187,40 @@ def _draw(axes: plt.Axes, layer: Layer) -> None:
     label = layer.label or None
     style: dict[str, Any]
     if isinstance(layer, Gap):
-        style = {"facecolor": "#EEEEEE", "edgecolor": "#888888", "hatch": "///", "linewidth": 0}
-        axes.fill_between(layer.x, layer.low, layer.high, label=label, **style)
+        axes.fill_between(layer.x, layer.low, layer.high, label=label, **HATCHED)
+        return
+    if isinstance(layer, Bars):
+        style = HATCHED if layer.ink is None else {"color": ink(layer.ink)[0]}
+        axes.bar(layer.x, layer.high - layer.low, BAR, layer.low, label=label, **style)
         return
     color, dash, width = ink(layer.ink)
-    if isinstance(layer, Line):
+    if isinstance(layer, Area):
+        axes.fill_between(layer.x, layer.y, color=color, alpha=0.35, linewidth=0, label=label)
+    elif isinstance(layer, Line):
         style = {"color": color, "linestyle": layer.dash or dash, "linewidth": width}
         axes.plot(layer.x, layer.y, label=label, **style)
     else:
         style = {"fmt": layer.shape, "markersize": 5, "capsize": 2}
         axes.errorbar(layer.x, layer.y, layer.error, color=color, label=label, **style)
+
+
+def _write_in_bars(figure: Figure, axes: plt.Axes, bars: Bars) -> None:
+    """Write the words of each bar in its middle, or above it where it is too low to hold them."""
+    figure.draw_without_rendering()  # settles the axes, so that heights are final
+    pixels = LINE_OF_TEXT * figure.dpi / POINTS_AN_INCH
+    for x, low, high, words in zip(bars.x, bars.low, bars.high, bars.words, strict=True):
+        foot, top = axes.transData.transform([(x, low), (x, high)])[:, 1]
+        style: dict[str, Any] = {"ha": "center", "fontsize": 9}
+        if top - foot < pixels * (1 + words.count("\n")):
+            axes.annotate(
+                words, (x, high), (0, 3), textcoords="offset points", va="bottom", **style
+            )
+            continue
+        if bars.ink is None:  # a white ground, or the hatching would run through the letters
+            style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        else:
+            style["color"] = "white"
+        axes.annotate(words, (x, (low + high) / 2), va="center", **style)
 
 
 def _label_ends(figure: Figure, axes: plt.Axes, lines: list[Line]) -> None:

@@ -3,17 +3,27 @@
 Called without an answer, each prints what is asked for. The solutions stand nowhere in the book.
 """
 
+import itertools
 import math
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal, Normal
 
+from vae_tutorial import decomposition as identity
+from vae_tutorial import linear as linear_maps
 from vae_tutorial.checks import check, check_close
 from vae_tutorial.gaussians import log_normal
-from vae_tutorial.quadrature import gauss_legendre
+from vae_tutorial.marginal_likelihood import exact_evidence
+from vae_tutorial.noise import generator, standard_normal
+from vae_tutorial.quadrature import gauss_legendre, trapezoid
 from vae_tutorial.transport import RING_DIVISOR
 
 # transport
+
+
 RING_POINTS = ((0.0, 0.1), (0.6, 0.3), (-1.0, 0.1), (0.3, -1.1), (0.9, 1.2), (-1.5, 1.5))
 
 
@@ -41,17 +51,338 @@ def transport(answer: Callable | None = None) -> None:
 
 # marginal_likelihood
 
+
+def marginal_likelihood(answer: Callable[..., float] | None = None) -> None:
+    """How many draws of the prior a linear model needs, held against a mesh and a simulation.
+
+    `answer(weight, variance, x, tolerance)` is for p(z) = N(0, I), p(x|z) = N(x; weight z,
+    variance · I). Raises AssertionError where the answer is off by more than one draw.
+    """
+    if answer is None:
+        print("open: write draws_needed(weight, variance, x, tolerance), the least number of")
+        print("draws of the prior for which the standard deviation of p̂(x) is at most")
+        print("tolerance times p(x); weight is (D, d), x is (D,). No mesh and no draws.")
+        return
+    for seed, variance, tolerance in ((1, 1.0, 0.1), (2, 0.2, 0.5), (3, 4.0, 0.05)):
+        for latent in (1, 2):
+            noise = generator(10 * seed + latent)
+            weight = standard_normal((3, latent), noise)
+            x = 1.5 * standard_normal((3,), noise)
+            expected = _draws_by_mesh(weight, variance, x, tolerance)
+            seen = float(answer(weight, variance, x, tolerance))
+            claim = f"{latent} latents, variance {variance}, tolerance {tolerance}"
+            check(f"{claim}: the mesh agrees", abs(seen - expected) <= 1 + 1e-6 * expected)
+    noise = generator(5)
+    weight, x = 0.6 * standard_normal((4, 6), noise), standard_normal((4,), noise)
+    count = round(float(answer(weight, 1.0, x, 0.2)))
+    check("six latents: a few hundred draws at most", 1 <= count <= 500)
+    z = standard_normal((4000, count, 6), noise)  # (repetitions, draws, latent)
+    nats = Normal(z @ weight.mT, torch.ones_like(x)).log_prob(x).sum(-1)
+    covariance = weight @ weight.mT + torch.eye(4).to(weight)
+    truth = MultivariateNormal(torch.zeros_like(x), covariance).log_prob(x)
+    spread = float((nats - truth).exp().mean(1).std())
+    check("six latents: 4,000 repetitions scatter by the tolerance", abs(spread / 0.2 - 1) < 0.1)
+
+
+def _draws_by_mesh(weight: Tensor, variance: float, x: Tensor, tolerance: float) -> int:
+    """Var[w] / E[w]² over tolerance², rounded up, where both moments of w = p(x|z) are summed."""
+
+    def moment(power: int) -> float:  # log E[w ** power]
+        def log_weight(z: Tensor) -> Tensor:  # (n, latent) to (n, 1)
+            scale = x.new_tensor(variance).sqrt()
+            return power * Normal(z @ weight.mT, scale).log_prob(x).sum(-1, keepdim=True)
+
+        return float(exact_evidence(log_weight, weight.shape[1], 1e-10).log_evidence)
+
+    return max(1, math.ceil(math.expm1(moment(2) - 2 * moment(1)) / tolerance**2))
+
+
 # decomposition
+
+
+def decomposition(answer: Callable[..., float] | None = None) -> None:
+    """The right side of vae5 in closed form for the wave of chapter 3, held against quadrature.
+
+    `answer(x, mean, deviation, variance)` is for p(z) = N(0, 1), p(x|z) = N(x; (z, sin 2z),
+    variance · I) and q = N(mean, deviation²). Raises AssertionError where it is off by 1e-9.
+    """
+    if answer is None:
+        print("open: write wave_bound(x, mean, deviation, variance), the right side of vae5")
+        print("for p(x|z) = N(x; (z, sin 2z), variance I) and q = N(mean, deviation²),")
+        print("in nats and in closed form: no nodes and no draws. x is (2,).")
+        return
+    noise = generator(3)
+    cases = (("narrow q", 0.05, 0.1), ("wide q", 2.0, 0.1), ("little noise", 0.6, 0.001))
+    for claim, deviation, variance in (*cases, ("much noise", 0.6, 10.0)):
+        x, mean = standard_normal((2,), noise), standard_normal((1,), noise)
+        q = Normal(mean, deviation)
+        model = identity.gaussian_decoder(_wave, x, variance)
+        ends = float(mean) - 10 * deviation, float(mean) + 10 * deviation
+        rules = trapezoid(*ends, 801), gauss_legendre(*ends, 400)
+        expected = identity.decompose(model, q.log_prob, *rules).elbo
+        seen = answer(x, float(mean), deviation, variance)
+        check_close(claim, seen, expected, 1e-9 * max(1.0, float(expected.abs())))
+
+
+def _wave(z: Tensor) -> Tensor:
+    return torch.stack([z, torch.sin(2 * z)], dim=-1)  # (n,) to (n, 2)
+
 
 # bounds
 
+
+def bounds(answer: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None) -> None:
+    """Hold `answer(joint)` against a search: the product q(z₁) q(z₂) with the highest bound.
+
+    joint (n, m) is p(x, z₁, z₂), float64 and positive; the answer is two laws, (n,) and (m,).
+    Where each cause has two values the oracle tries all products on a fine mesh; elsewhere it
+    descends from many starts by a method that knows nothing of the problem's shape.
+    """
+    if answer is None:
+        print("open: answer(joint (n, m)) → q1 (n,), q2 (m,): the product of the highest bound")
+        return
+    tables = {
+        "two even causes": [[0.1, 0.2], [0.3, 0.1]],
+        "two hills of unequal height": [[0.30, 0.01], [0.01, 0.36]],
+        "a peak and a plateau": [[0.40, 0.01, 0.01], [0.01, 0.17, 0.03], [0.01, 0.03, 0.17]],
+        "independent causes": [[0.06, 0.14], [0.24, 0.56]],
+        "three by four": [
+            [0.20, 0.01, 0.01, 0.02],
+            [0.01, 0.01, 0.25, 0.01],
+            [0.03, 0.01, 0.01, 0.21],
+        ],
+    }
+    for name, rows in tables.items():
+        joint = torch.tensor(rows, dtype=torch.float64)
+        factors = tuple(torch.as_tensor(factor, dtype=torch.float64) for factor in answer(joint))
+        shapes = [tuple(factor.shape) for factor in factors]
+        check(f"{name}: two factors of the right shapes", shapes == [(n,) for n in joint.shape])
+        laws = all(bool((f >= 0).all()) and abs(float(f.sum()) - 1) < 1e-9 for f in factors)
+        check(f"{name}: each is a law", laws)
+        reached, best = _product_bound(joint, *factors), _best_product_bound(joint)
+        check(f"{name}: no product has a higher bound", float(reached) > best - 1e-6)
+
+
+def _product_bound(joint: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """The bound of q = first × second, (...), for factors (..., n) and (..., m), in nats."""
+    product = first.unsqueeze(-1) * second.unsqueeze(-2)  # (..., n, m)
+    return (product * joint.log() - torch.xlogy(product, product)).sum((-2, -1))
+
+
+def _best_product_bound(joint: Tensor) -> float:
+    """The highest bound of a product, by a mesh for two by two, by many descents elsewhere."""
+    if joint.shape == (2, 2):
+        grid = torch.linspace(0, 1, 1001, dtype=torch.float64)
+        pairs = torch.stack([grid, 1 - grid], -1)  # (1001, 2)
+        return float(_product_bound(joint, pairs[:, None], pairs[None, :]).max())
+    # One start near every pair of values: a hill of products lies at some pair.
+    starts = list(itertools.product(*(range(n) for n in joint.shape)))
+    logits = [torch.zeros(len(starts), n, dtype=torch.float64) for n in joint.shape]
+    for row, pair in enumerate(starts):
+        for factor, value in zip(logits, pair, strict=True):
+            factor[row, value] = 3
+    for factor in logits:
+        factor.requires_grad_()
+    search = torch.optim.LBFGS(logits, max_iter=500, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        search.zero_grad()
+        loss = -_product_bound(joint, *(factor.softmax(-1) for factor in logits)).sum()
+        loss.backward()
+        return loss
+
+    search.step(objective)
+    found = (factor.detach().softmax(-1) for factor in logits)
+    return float(_product_bound(joint, *found).max())
+
+
 # weights
+
+
+def weights(answer: Callable[[Tensor], Tensor] | None = None) -> None:
+    """Hold `answer(log_weight)` against all outcomes: an estimate with a bias below 1/K.
+
+    log_weight (K, batch) to an estimate of log p(x), (batch,). Two laws of one weight are known,
+    each with two values, so that every outcome of K draws can be listed with its probability.
+    """
+    if answer is None:
+        print("open: answer(log_weight (K, batch)) → log p(x), (batch,), with a bias of order 1/K²")
+        return
+    equal = torch.full((6, 3), -800.0, dtype=torch.float64)
+    seen = answer(equal)
+    check("one estimate an image", tuple(seen.shape) == (3,))
+    check("equal weights of exp(−800) are exact", bool((seen + 800).abs().max() < 1e-9))
+    steps = torch.tensor([0.0, -1.0, 0.5, 2.0, -3.0], dtype=torch.float64)
+    moved = answer(torch.stack([steps, steps + 7], 1))
+    check("a common factor of the weights shifts it", abs(float(moved[1] - moved[0]) - 7) < 1e-9)
+    for high, share in ((2.0, 0.5), (3.0, 0.3)):
+        plain = {
+            K: _bias(lambda w: w.logsumexp(0) - math.log(len(w)), high, share, K) for K in (32, 64)
+        }
+        bias = {K: _bias(answer, high, share, K) for K in (32, 64)}
+        law = f"weights 1 and {high:g}"
+        check(f"{law}: less biased than L_K", abs(bias[64]) < abs(plain[64]) / 4)
+        check(f"{law}: twice the weights, a third or less", abs(bias[64]) < abs(bias[32]) / 3)
+
+
+def _bias(estimate: Callable[[Tensor], Tensor], high: float, share: float, count: int) -> float:
+    """The expected estimate minus the truth, when a weight is `high` with probability `share`."""
+    highs = torch.arange(count + 1)  # how many of the weights are high
+    weight = torch.where(torch.arange(count)[:, None] < highs, high, 1.0)  # (K, K + 1)
+    probability = [
+        math.comb(count, j) * share**j * (1 - share) ** (count - j) for j in highs.tolist()
+    ]
+    mean = torch.tensor(probability, dtype=torch.float64) @ estimate(weight.double().log())
+    return float(mean) - math.log(share * high + 1 - share)
+
 
 # gaussians
 
+
+def gaussians(answer: Callable[[Tensor, Tensor], Tensor] | None = None) -> None:
+    """Check the price of a Gaussian answer against a Laplace prior, by quadrature.
+
+    `answer` takes mean and log_variance, (..., d) each, to (...): KL(q ‖ p) in nats for
+    q = N(mean, diag(exp(log_variance))) and p(z) = ∏ ½ exp(−|z|). Raises AssertionError where it
+    is wrong.
+
+    >>> gaussians()
+    open: price(mean, log_variance), (..., d) to (...), in nats: KL of a Gaussian to a Laplace prior
+    """
+    if answer is None:
+        print(
+            "open: price(mean, log_variance), (..., d) to (...), in nats: "
+            "KL of a Gaussian to a Laplace prior"
+        )
+        return
+    mean = torch.tensor([0.0, 0.3, -1.0, 2.5, -4.0], dtype=torch.float64)
+    log_variance = torch.tensor([0.0, -3.0, 1.2, -0.5, 0.7], dtype=torch.float64)
+    expected = torch.stack(
+        [_laplace_price(*pair) for pair in zip(mean, log_variance, strict=True)]
+    )  # (5,)
+    seen = answer(mean[:, None], log_variance[:, None])  # (5,)
+    check("one price for each of five answers", seen.shape == (5,))
+    check_close("one latent: the price is the integral", seen, expected, 1e-8)
+    check_close("five latents: the sum of theirs", answer(mean, log_variance), expected.sum(), 1e-7)
+    again = answer(mean[:, None], log_variance[:, None])
+    check_close("no draws: the same price twice", again, seen, 0.0)
+    moved = mean.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(answer(moved, log_variance), moved)
+    check_close("at mean 0 nothing is gained by moving", slope[0], 0.0, 1e-12)
+    check("and gradients pull the other means towards 0", bool((slope * mean)[1:].min() > 0))
+
+
+def _laplace_price(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """The KL divergence of N(mean, exp(log_variance)) to the Laplace law, by its definition: ().
+
+    The kink of |z| at 0 is an end of both intervals, so that the rule meets smooth curves alone.
+    """
+    deviation, total = (0.5 * log_variance).exp(), mean.new_zeros(())
+    q = torch.distributions.Normal(mean, deviation)
+    far = float(mean.abs() + 12 * deviation)
+    for low, high in ((-far, 0.0), (0.0, far)):
+        rule = gauss_legendre(low, high, 200)
+        integrand = q.log_prob(rule.nodes) + rule.nodes.abs() + math.log(2)
+        total = total + (rule.weights * q.log_prob(rule.nodes).exp() * integrand).sum()
+    return total
+
+
 # linear
 
+
+def linear(answer: Callable[[Tensor, Tensor, int], Tensor] | None = None) -> None:
+    """Check the rate of the best linear VAE whose pixels have known, unequal noise.
+
+    `answer` takes images (n, D), variances (D,) and a number of latents d, to the average KL of
+    the exact posterior to the prior over the images, (), in nats. Raises AssertionError where it
+    is wrong.
+
+    >>> linear()
+    open: rate(images, variances, latent) to (), in nats, for Λ = diag(variances)
+    """
+    if answer is None:
+        print("open: rate(images, variances, latent) to (), in nats, for Λ = diag(variances)")
+        return
+    draws = generator(20)
+    images = standard_normal((60, 4), draws) @ standard_normal((4, 4), draws) + 1
+    equal, unequal = torch.full((4,), 0.5).double(), torch.tensor([0.1, 2.0, 0.7, 0.3]).double()
+    for latent in (1, 2, 3):
+        seen = answer(images, equal, latent)
+        law = linear_maps.rate_law(linear_maps.spectrum(images).eigenvalues, equal[0], latent)
+        check_close(f"equal noise, {latent} latents: the rate law", seen, law.rate, 1e-9)
+    for latent in (1, 2, 3):
+        seen = answer(images, unequal, latent)
+        claim = f"unequal noise, {latent} latents: what a search finds"
+        check_close(claim, seen, _searched_rate(images, unequal, latent), 1e-4)
+    check_close("much noise: collapse", answer(images, 1000 * unequal, 2), 0.0, 1e-12)
+    unit = torch.tensor([1.0, 10.0, 0.2, 3.0]).double()
+    seen = answer(images * unit, unequal * unit.square(), 2)
+    check_close("the unit of a pixel is free", seen, answer(images, unequal, 2), 1e-9)
+
+
+def _searched_rate(images: Tensor, variances: Tensor, latent: int) -> Tensor:
+    """The rate of the likeliest weight that a search finds from five starts: (), in nats."""
+    centred = images - images.mean(0)
+    covariance, noise = centred.mT @ centred / len(centred), variances.diag()
+
+    def loss(weight: Tensor) -> Tensor:  # −2 log p(x) on average, less a constant
+        total = weight @ weight.mT + noise
+        return torch.logdet(total) + torch.linalg.solve(total, covariance).trace()
+
+    def climbed(seed: int) -> Tensor:
+        weight = standard_normal((len(noise), latent), generator(seed)).requires_grad_()
+        search = torch.optim.LBFGS([weight], max_iter=500, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            search.zero_grad()
+            value = loss(weight)
+            value.backward()
+            return value
+
+        search.step(closure)
+        return weight.detach()
+
+    weight = min((climbed(seed) for seed in range(5)), key=lambda found: float(loss(found)))
+    gain = weight.mT @ torch.linalg.inv(weight @ weight.mT + noise)  # (d, D)
+    spread = torch.eye(latent).to(gain) - gain @ weight  # the posterior's covariance, (d, d)
+    squares = (centred @ gain.mT).square().sum(-1).mean()
+    return 0.5 * (spread.trace() + squares - latent - torch.logdet(spread))
+
+
 # reparameterization
+
+
+def reparameterization(answer: Callable | None = None) -> None:
+    """A slope of z in the weight of a mixture: answer(z, weight, means, deviations), (K,) to (K,).
+
+    z is drawn from weight · N(means[0], deviations[0]²) + (1 − weight) · N(means[1], …). Asked for
+    is a slope ∂z/∂weight, continuous in z, that makes the pathwise gradient right for every smooth
+    function; it is held against a quadrature over z. Raises AssertionError where it is not.
+    """
+    if answer is None:
+        print("open: answer(z, weight, means, deviations) → a slope of z in the mixture's weight")
+        return
+    z = torch.linspace(-12, 12, 20_001, dtype=torch.float64)  # (n,)
+    near = z.abs() < 4  # farther out a difference of two tails is all rounding
+    for weight, means, deviations in (
+        (0.5, (-1.0, 1.0), (1.0, 1.0)),
+        (0.2, (-2.0, 1.5), (0.5, 1.2)),
+        (0.9, (0.0, 0.0), (0.4, 1.5)),
+    ):
+        laws = torch.distributions.Normal(*torch.tensor((means, deviations), dtype=z.dtype))
+        first, second = laws.log_prob(z[:, None]).exp().unbind(-1)  # (n,) each
+        density = weight * first + (1 - weight) * second  # (n,)
+        slope = answer(z, weight, means, deviations)  # (n,)
+        steps = slope[near].diff().abs() / (1 + slope[near][1:].abs())
+        check("the slope does not jump", bool(steps.max() < 0.1))
+        for name, function, derivative in (
+            ("z", z, torch.ones_like(z)),
+            ("z²", z.square(), 2 * z),
+            ("tanh z", z.tanh(), 1 - z.tanh().square()),
+        ):
+            exact = torch.trapezoid(function * (first - second), z)
+            seen = torch.trapezoid(density * derivative * slope, z)
+            check_close(f"weight {weight}, gradient of E[{name}]", seen, exact, 1e-5)
 
 
 # training
@@ -132,12 +463,61 @@ def choices(answer: Callable | None = None) -> None:
 
 # evaluation
 
+
 # annealing
+
 
 # scaling
 
 
+MOST_KEPT = 3  # parts of a stream that an answer in constant memory may hold at a time
+
+
+def scaling(answer: Callable | None = None) -> None:
+    """The gradient of log (mean weight) of K draws, in one pass: answer(parts), to two tensors.
+
+    parts is an iterator, to be read once, of pairs: log-weights (n,) and their gradients
+    (n, parameters). Asked for are the log of the mean of all K weights, (), and its gradient,
+    (parameters,). Memory may not grow with K. Held against autograd over all draws at once.
+    Raises AssertionError where the two differ or where the parts were kept.
+    """
+    if answer is None:
+        print("open: answer(parts) → log of the mean weight, and its gradient, in one pass")
+        return
+    for name, width, shift, missing in (
+        ("weights near one", 1.0, 0.0, 0),
+        ("weights that underflow", 3.0, -2000.0, 0),
+        ("a weight of zero first", 2.0, 500.0, 3),
+    ):
+        random = generator(1)
+        rows = standard_normal((60, 5), random)  # (K, parameters): the slopes of linear log-weights
+        offsets = shift + width * standard_normal((60,), random).cumsum(0)  # (K,)
+        offsets[:missing] = -math.inf
+        at = standard_normal((5,), random).requires_grad_()
+        log_weights = offsets + rows @ at  # (K,)
+        exact = log_weights.logsumexp(0) - math.log(60)
+        (gradient,) = torch.autograd.grad(exact, at)
+        seen = answer(_once(log_weights.detach(), rows))
+        check_close(f"{name}: the logarithm", seen[0], exact, 1e-9)
+        check_close(f"{name}: the gradient", seen[1], gradient, 1e-9)
+
+
+def _once(log_weights: Tensor, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Parts of one to seven draws; an AssertionError if more than a few are alive together."""
+    alive: list[weakref.ref] = []
+    sizes = [1, 2, 7, 3, 7, 5, 7, 7, 7, 7, 7]
+    for one, other in zip(log_weights.split(sizes), rows.split(sizes), strict=True):
+        part = one.clone(), other.clone()
+        alive = [seen for seen in alive if seen() is not None]
+        if len(alive) > MOST_KEPT:
+            raise AssertionError(f"check failed: {len(alive)} parts are kept, so memory grows")
+        alive.append(weakref.ref(part[1]))
+        yield part
+
+
 # limits
+
+
 def limits(answer: Callable | None = None) -> None:
     """Hold a curve, answer(level): (n,) to (n, 2), to what Hilbert's does to halved squares.
 

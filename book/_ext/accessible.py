@@ -17,7 +17,7 @@ from sphinx.util import logging
 UNUSED = "sphinx_thebe"  # runs code on a remote kernel; defines its constants twice on a page
 
 MENDED = {  # what stands in the HTML → what should
-    # The words on the fold are its name (WCAG 2.5.3): "Show code cell source".
+    # The words on the fold are its name (WCAG 2.5.3): "Show the code".
     '<summary aria-label="Toggle hidden content">': "<summary>",
     # The arrow in the sidebar that opens the pages below a page has no words.
     '<summary><span class="toctree-toggle"': (
