@@ -8,6 +8,7 @@ import torch
 from vae_tutorial.pictures import (
     DIGIT_COLOURS,
     Plane,
+    Ratio,
     Scene,
     contour_levels,
     gradient_flow,
@@ -15,6 +16,7 @@ from vae_tutorial.pictures import (
     latent_map,
     planes,
     posterior_scenes,
+    ratio_maps,
 )
 
 
@@ -112,6 +114,48 @@ def test_contours_hold_their_shares_of_the_mass():
     heights = torch.tensor(contour_levels(mass), dtype=torch.float64)
     expected = torch.tensor([0.01, 0.1, 0.5], dtype=torch.float64)  # exp(−r²/2), outside radius r
     torch.testing.assert_close(heights, expected, atol=0.01, rtol=0)
+
+
+def ratio(low=-2.0, high=2.0, rows=5):
+    axis = torch.linspace(low, high, 5)
+    log_ratio = (axis + axis[:rows, None]) * 2.302585  # log10 q/p is z₁ + z₂
+    return Ratio(f"from {low}", axis, axis, log_ratio, torch.tensor([[0.5, -0.5]]))
+
+
+def test_a_ratio_is_drawn_in_powers_of_ten_with_its_tenth_and_its_codes():
+    figure = ratio_maps(ratio())
+    axes, bar = figure.axes
+    mesh, contour = axes.collections
+    assert np.allclose(mesh.get_array()[0], [-4, -3, -2, -1, 0], atol=1e-5)
+    assert mesh.get_clim() == (-3, 3)
+    assert contour.levels == [-1]
+    (line,) = [path.vertices for path in contour.get_paths()]
+    assert np.allclose(line.sum(-1), -1, atol=1e-5)
+    assert [list(part) for part in axes.lines[0].get_data()] == [[0.5], [-0.5]]
+    assert "log_{10}" in bar.get_xlabel()
+
+
+def test_less_than_even_is_the_priors_ink_and_more_is_the_codes():
+    mesh = ratio_maps(ratio()).axes[0].collections[0]
+    low, even, high = (tuple(mesh.cmap(mesh.norm(power))[:3]) for power in (-3, 0, 3))
+    assert even == pytest.approx((1, 1, 1), abs=0.02)
+    assert low[2] > low[0]  # blue
+    assert high[0] > high[2]  # orange
+
+
+def test_a_part_is_framed_in_the_whole():
+    whole, _, part, _, again, _ = ratio_maps(ratio(), ratio(-0.5, 0.5), ratio(-0.5, 0.5)).axes
+    (frame,) = whole.patches
+    assert (*frame.get_xy(), frame.get_width(), frame.get_height()) == (-0.5, -0.5, 1, 1)
+    assert not list(part.patches)
+    assert not list(again.patches)
+
+
+def test_a_ratio_off_its_grid_is_named():
+    with pytest.raises(
+        ValueError, match=r"log_ratio must be \(5, 5\), as its axes are, got \(4, 5\)"
+    ):
+        ratio_maps(ratio(rows=4))
 
 
 def test_a_followed_point_has_one_number_and_one_colour_in_every_plane():

@@ -11,13 +11,16 @@ import pytest
 import torch
 
 from vae_tutorial import models
+from vae_tutorial.choices import free_bits, kl_by_latent, warm_up
 from vae_tutorial.data import load_digits, minibatches
 from vae_tutorial.evaluation import exact_bound, exact_log_evidence
 from vae_tutorial.gaussians import kl_to_standard_normal
-from vae_tutorial.likelihoods import GaussianPixels, SharedVariance
+from vae_tutorial.likelihoods import FixedVariance, GaussianPixels, SharedVariance
 from vae_tutorial.linear import rate_law, spectrum
 from vae_tutorial.noise import generator, standard_normal
+from vae_tutorial.quadrature import product, trapezoid
 from vae_tutorial.training import average_bound, distortion, fit, negative_elbo
+from vae_tutorial.weights import importance_weighted_bound
 
 SEEDS = range(5)
 DIGITS = load_digits()
@@ -143,6 +146,162 @@ def test_a_class_pays_more_the_farther_out_it_lies(vaes):
         classes = [DIGITS.test_labels == digit for digit in range(10)]
         pairs = torch.tensor([[part[rows].mean() for rows in classes] for part in (kl, distance)])
         assert pairs.corrcoef()[0, 1] > 0.8
+
+
+@torch.no_grad()
+def evidence(model):
+    """log p(x), averaged over the test digits: two latents, summed on a grid."""
+    rule = product(trapezoid(-6, 6, 201), 2)
+    nodes = rule.nodes.float()
+    log_mass = models.log_prior(rule.nodes) + rule.weights.log()
+    table = model.likelihood.log_density_table(DIGITS.test, model.decoder(nodes), nodes)
+    return (table.double() + log_mass[:, None]).logsumexp(0).mean()
+
+
+@pytest.mark.slow
+def test_without_the_kl_the_bound_falls_by_more_than_what_it_bounds(vaes, autoencoders):
+    bounds, truths = (
+        torch.stack([values(vaes) - values(autoencoders)])
+        for values in (
+            lambda fitted: averages(fitted, "elbo", DIGITS.test).double(),
+            lambda fitted: torch.stack([evidence(model) for model in fitted]),
+        )
+    )
+    assert bounds.min() > 7.5
+    assert bounds.max() < 11
+    assert truths.min() > 0.8
+    assert truths.max() < 4.5
+
+
+@torch.no_grad()
+def to_nearest(images):
+    """How far images lie from the training digit next to each, on average: pixels."""
+    return torch.cdist(images, DIGITS.train).min(-1).values.mean()
+
+
+@torch.no_grad()
+def like_the_codes(model, noise):
+    """Draws of the Gaussian with the mean and the covariance of a model's codes."""
+    posterior = model.encoder(DIGITS.train)
+    within = posterior.log_variance.exp().mean(0).diag()
+    root = torch.linalg.cholesky(posterior.mean.T.cov(correction=0) + within)
+    return posterior.mean.mean(0) + noise @ root.T
+
+
+@pytest.mark.slow
+def test_with_sixteen_latents_samples_need_the_kl_also_where_the_codes_are_fitted():
+    noise = standard_normal((1500, 16), generator(3), DIGITS.train)
+    wide = [over_seeds(100, latent=16, objective=each) for each in (negative_elbo, distortion)]
+    for vae, autoencoder in zip(*wide, strict=True):
+        best = to_nearest(vae.decode(noise))
+        fitted = to_nearest(autoencoder.decode(like_the_codes(autoencoder, noise)))
+        assert fitted > best + 0.1
+        assert to_nearest(autoencoder.decode(noise)) > fitted + 0.2
+
+
+# Chapter 10: the KL weighed by steps, or with nats that are free
+
+
+def always(step):
+    return 1.0
+
+
+def warm(step):
+    return warm_up(step, 250)  # half of the 500 steps
+
+
+def heavy(step):
+    return 10.0
+
+
+def chapter_10(seed, latent, variance):
+    weights = generator(seed)
+    encoder = models.DiagonalEncoder(64, 128, latent, weights)
+    return models.VAE(encoder, models.network([latent, 128, 64], weights), GaussianPixels(variance))
+
+
+def weighed(seed, model, weight=always, floor=0.0, epochs=100):
+    """The chapter's loop, with the KL's weight at each step, or a floor for each latent's KL."""
+    draws, step, latent = generator(10 + seed), 0, model.encoder.latent
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(epochs):
+        for x in minibatches(DIGITS.train, 300, draws):
+            noise = standard_normal((1, 300, latent), draws, x)
+            posterior, z = model.encode_and_draw(x, noise)
+            kl = kl_by_latent(posterior)
+            step += 1
+            price = free_bits(kl, floor) if floor else kl.sum(-1).mean()
+            optimiser.zero_grad()
+            (weight(step) * price - model.log_likelihood(x, z).mean()).backward()
+            optimiser.step()
+    return model
+
+
+def in_use(model):
+    return int((kl_by_latent(model.encoder(DIGITS.train)).mean(0) > 0.03).sum())
+
+
+@torch.no_grad()
+def tight(model):
+    """L_500, averaged over the test digits."""
+    noise = standard_normal((500, 297, model.encoder.latent), generator(7), DIGITS.test)
+    return importance_weighted_bound(model.log_weight(DIGITS.test, noise)).mean()
+
+
+@pytest.mark.slow
+def test_warm_up_gains_nothing_where_the_noise_is_learned():
+    ahead = []
+    for seed in SEEDS:
+        pair = [
+            weighed(seed, chapter_10(seed, 8, SharedVariance(0.1)), weight)
+            for weight in (always, warm)
+        ]
+        assert [in_use(model) for model in pair] == [8, 8]
+        plain, warmed = averages(pair, "elbo", DIGITS.test)
+        ahead.append(float(warmed - plain))
+    assert max(ahead) < 0.5
+    assert min(ahead) < -1
+
+
+@pytest.mark.slow
+def test_warm_up_keeps_latents_in_use_and_ends_a_little_lower():
+    for seed in SEEDS:
+        pair = [
+            weighed(seed, chapter_10(seed, 16, FixedVariance(0.1)), weight)
+            for weight in (always, warm)
+        ]
+        assert in_use(pair[0]) < in_use(pair[1])
+        plain, warmed = averages(pair, "elbo", DIGITS.test)
+        assert plain - 0.6 < warmed < plain - 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variance", "floor", "rate", "bound", "evidence"),
+    [
+        (FixedVariance, 0.5, (3, 4), (2, 3), (0.5, 1)),
+        (SharedVariance, 2.0, (2, 3), (1, 2.5), (0.4, 2.5)),
+    ],
+)
+def test_free_bits_raise_the_rate_and_cost_evidence(variance, floor, rate, bound, evidence):
+    for seed in SEEDS:
+        starting = 1.0 if variance is FixedVariance else 0.1
+        pair = [
+            weighed(seed, chapter_10(seed, 8, variance(starting)), floor=nats)
+            for nats in (0.0, floor)
+        ]
+        rates, bounds = (averages(pair, term, DIGITS.test) for term in ("kl", "elbo"))
+        assert rate[0] < rates[1] - rates[0] < rate[1]
+        assert bound[0] < bounds[0] - bounds[1] < bound[1]
+        assert evidence[0] < tight(pair[0]) - tight(pair[1]) < evidence[1]
+
+
+@pytest.mark.slow
+def test_a_heavy_kl_empties_the_code_and_the_code_recovers():
+    for seed in SEEDS:
+        model = weighed(seed, chapter_10(seed, 8, SharedVariance(0.1)), heavy, epochs=50)
+        assert in_use(model) == 0
+        assert in_use(weighed(seed, model, epochs=50)) == 8
 
 
 # Chapter 7: one hidden layer of tanh each way, with the noise of a pixel held

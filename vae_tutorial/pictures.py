@@ -1,10 +1,13 @@
 """Pictures of digits and of their latents: arrays in, one closed figure out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
@@ -24,6 +27,18 @@ DIGIT_COLOURS = (  # Petroff 2021, chosen to stay apart for colour-blind readers
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
     *("#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"),
 )
+
+DEEPEST = 3.0  # powers of ten to either side of equal densities that the map of ratios tells apart
+
+
+class Ratio(NamedTuple):
+    """log q(z)/p(z) on a square grid over the latent plane, and the places of some codes."""
+
+    title: str
+    axis_1: Tensor  # (n,), of z₁
+    axis_2: Tensor  # (n,), of z₂
+    log_ratio: Tensor  # (n, n), nats; a row for each z₂
+    codes: Tensor  # (k, 2)
 
 
 def image_rows(rows: Sequence[tuple[str, Tensor]], shape: tuple[int, int] = (8, 8)) -> Figure:
@@ -152,6 +167,47 @@ def _draw_posterior(axes: Any, scene: Scene) -> None:
     axes.text(left, foot, f"{BAR:g}", va="bottom", fontsize=8)
     axes.set(xlim=z1[[0, -1]], ylim=z2[[0, -1]], aspect="equal")
     axes.set(xticks=[], yticks=[], xlabel="$z_1$", ylabel="$z_2$")
+
+
+def ratio_maps(*drawn: Ratio) -> Figure:
+    """Maps of q(z)/p(z) side by side: blue where the prior has more mass, orange where codes have.
+
+    The black line is where the ratio is a tenth. A map within the one before it is framed there.
+    Raises ValueError unless a ratio's shape is that of its axes.
+    """
+    for ratio in drawn:
+        needed, seen = (len(ratio.axis_2), len(ratio.axis_1)), tuple(ratio.log_ratio.shape)
+        if seen != needed:
+            raise ValueError(f"log_ratio must be {needed}, as its axes are, got {seen}")
+    two_inks = [ink("prior")[0], "#ffffff", ink("encoder")[0]]
+    colours = LinearSegmentedColormap.from_list("prior to codes", two_inks)
+    with abreast(len(drawn), 3.6) as (figure, row):
+        for place, (axes, ratio) in enumerate(zip(row, drawn, strict=True)):
+            one, two, log_ratio, codes = (part.numpy(force=True) for part in ratio[1:])
+            powers = log_ratio / math.log(10)
+            limits = {"vmin": -DEEPEST, "vmax": DEEPEST}
+            thin = {"linewidths": 0.8, "linestyles": "solid"}
+            mesh = axes.pcolormesh(one, two, powers, cmap=colours, rasterized=True, **limits)
+            axes.contour(one, two, powers, levels=[-1.0], colors="#222222", **thin)
+            axes.plot(codes[:, 0], codes[:, 1], ".", color="#222222", markersize=2)
+            axes.set(title=ratio.title, xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
+            axes.set(xlim=(one[0], one[-1]), ylim=(two[0], two[-1]))
+            if place and _within(ratio, drawn[place - 1]):
+                frame = (
+                    [ratio.axis_1[0], ratio.axis_2[0]],
+                    *(float(axis[-1] - axis[0]) for axis in (ratio.axis_1, ratio.axis_2)),
+                )
+                style = {"fill": False, "edgecolor": "#222222", "linewidth": 1.5}
+                row[place - 1].add_patch(Rectangle(*frame, **style))
+            key = {"location": "bottom", "shrink": 0.9, "ticks": [-2, 0, 2]}
+            axes.figure.colorbar(mesh, ax=axes, label="$\\log_{10}\\, q(z)/p(z)$", **key)
+    return figure
+
+
+def _within(inner: Ratio, outer: Ratio) -> bool:
+    """Whether one map shows a part of another, and not the same square."""
+    pairs = ((inner.axis_1, outer.axis_1), (inner.axis_2, outer.axis_2))
+    return all(big[0] < small[0] and small[-1] < big[-1] for small, big in pairs)
 
 
 class Plane(NamedTuple):
