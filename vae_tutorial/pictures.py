@@ -185,21 +185,19 @@ def ratio_maps(*drawn: Ratio) -> Figure:
         for place, (axes, ratio) in enumerate(zip(row, drawn, strict=True)):
             one, two, log_ratio, codes = (part.numpy(force=True) for part in ratio[1:])
             powers = log_ratio / math.log(10)
-            limits = {"vmin": -DEEPEST, "vmax": DEEPEST}
-            thin = {"linewidths": 0.8, "linestyles": "solid"}
+            limits: dict[str, Any] = {"vmin": -DEEPEST, "vmax": DEEPEST}
+            thin: dict[str, Any] = {"linewidths": 0.8, "linestyles": "solid"}
             mesh = axes.pcolormesh(one, two, powers, cmap=colours, rasterized=True, **limits)
             axes.contour(one, two, powers, levels=[-1.0], colors="#222222", **thin)
             axes.plot(codes[:, 0], codes[:, 1], ".", color="#222222", markersize=2)
             axes.set(title=ratio.title, xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
             axes.set(xlim=(one[0], one[-1]), ylim=(two[0], two[-1]))
             if place and _within(ratio, drawn[place - 1]):
-                frame = (
-                    [ratio.axis_1[0], ratio.axis_2[0]],
-                    *(float(axis[-1] - axis[0]) for axis in (ratio.axis_1, ratio.axis_2)),
-                )
-                style = {"fill": False, "edgecolor": "#222222", "linewidth": 1.5}
-                row[place - 1].add_patch(Rectangle(*frame, **style))
-            key = {"location": "bottom", "shrink": 0.9, "ticks": [-2, 0, 2]}
+                corner = (float(ratio.axis_1[0]), float(ratio.axis_2[0]))
+                width, height = (float(a[-1] - a[0]) for a in (ratio.axis_1, ratio.axis_2))
+                style: dict[str, Any] = {"fill": False, "edgecolor": "#222222", "linewidth": 1.5}
+                row[place - 1].add_patch(Rectangle(corner, width, height, **style))
+            key: dict[str, Any] = {"location": "bottom", "shrink": 0.9, "ticks": [-2, 0, 2]}
             axes.figure.colorbar(mesh, ax=axes, label="$\\log_{10}\\, q(z)/p(z)$", **key)
     return figure
 
