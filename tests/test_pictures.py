@@ -9,10 +9,13 @@ from vae_tutorial.pictures import (
     DIGIT_COLOURS,
     Plane,
     Ratio,
+    Scene,
+    contour_levels,
     gradient_flow,
     image_rows,
     latent_map,
     planes,
+    posterior_scenes,
     ratio_maps,
 )
 
@@ -77,6 +80,40 @@ def test_the_picture_marks_what_a_gradient_reaches():
     assert [len(axes.lines) for axes in (cut, whole)] == [1, 0]
     heights = {text.get_text(): text.get_position()[1] for text in whole.texts if text.get_text()}
     assert heights == {"loss: Pow": 0, "z: leaf": 1, "mean: Mul": 2, "a: leaf": 3}
+
+
+def a_scene(width: float) -> Scene:
+    sides = tuple(torch.linspace(-width, width, 61, dtype=torch.float64) for _ in "ab")
+    mass = (-((sides[0][:, None] / 0.3) ** 2) - (sides[1] / 0.1) ** 2).exp()  # wide in z₁
+    angle = torch.linspace(0, 6.2, 40)
+    ring = torch.stack([angle.cos(), angle.sin()], -1) * 0.3
+    images = {name: torch.full((64,), shade) for name, shade in (("x", 0.2), ("a", 0.5), ("b", 1))}
+    return Scene(f"{width}", sides, mass, {"q": ring, "best": ring + 0.1}, images)
+
+
+def test_a_scene_shows_posterior_rings_and_images_to_one_scale():
+    figure = posterior_scenes([a_scene(1.0), a_scene(2.0)])
+    assert [axes.get_title() for axes in figure.axes] == ["1.0", "2.0"]
+    for axes, *images in (each.child_axes for each in figure.axes):
+        first, second, bar = axes.lines
+        assert np.allclose(np.ptp(bar.get_xdata()), 0.2)
+        assert [line.get_linestyle() for line in (first, second)] == ["-", "--"]
+        written = {text.get_text().strip() for text in axes.texts}
+        assert {"posterior", "q", "best", "0.2"} <= written
+        assert [inset.get_xlabel() for inset in images] == ["x", "a", "b"]
+        shades = [float(inset.images[0].get_array().max()) for inset in images]
+        assert np.allclose(shades, [0.2, 0.5, 1])
+        (contours,) = axes.collections
+        across, up = (np.ptp(contours.get_paths()[0].vertices, axis=0)).tolist()
+        assert across > 2 * up  # the side that is first in `mass` runs to the right
+
+
+def test_contours_hold_their_shares_of_the_mass():
+    side = torch.linspace(-5, 5, 201, dtype=torch.float64)
+    mass = (-0.5 * (side[:, None] ** 2 + side**2)).exp()
+    heights = torch.tensor(contour_levels(mass), dtype=torch.float64)
+    expected = torch.tensor([0.01, 0.1, 0.5], dtype=torch.float64)  # exp(−r²/2), outside radius r
+    torch.testing.assert_close(heights, expected, atol=0.01, rtol=0)
 
 
 def ratio(low=-2.0, high=2.0, rows=5):

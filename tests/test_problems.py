@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
@@ -492,8 +493,108 @@ def test_rates_found_otherwise_are_told_apart(wrong):
 
 # evaluation
 
+NODES, MASS = np.polynomial.hermite_e.hermegauss(120)
+
+
+def loss_of(log_density, mean, deviation):
+    """What N(mean, deviation²) leaves below the log of the integral, by Gauss and a plain grid."""
+    line = torch.linspace(-12, 12, 8001, dtype=torch.float64)
+    evidence = float(log_density(line).logsumexp(0)) + math.log(24 / 8000)
+    fit = log_density(torch.from_numpy(mean + deviation * NODES)).numpy() @ MASS / MASS.sum()
+    return evidence - fit - math.log(deviation) - (1 + math.log(2 * math.pi)) / 2
+
+
+def searched_from(starts):
+    def best(log_density):
+        found = [
+            minimize(lambda p: loss_of(log_density, p[0], math.exp(p[1])), start, tol=1e-12)
+            for start in starts
+        ]
+        end = min(found, key=lambda each: each.fun)
+        return end.x[0], math.exp(end.x[1]), end.fun
+
+    return best
+
+
+def matched(log_density):
+    """The mean and the deviation of the posterior itself: the best Gaussian of the other KL."""
+    line = torch.linspace(-12, 12, 8001, dtype=torch.float64)
+    mass = log_density(line).softmax(0)
+    mean = float(mass @ line)
+    deviation = float(mass @ (line - mean).square()) ** 0.5
+    return mean, deviation, loss_of(log_density, mean, deviation)
+
+
+def at_the_mode(log_density):
+    line = torch.linspace(-6, 6, 12001, dtype=torch.float64)
+    return searched_from([(float(line[log_density(line).argmax()]), -2)])(log_density)
+
+
+def test_the_best_gaussian_of_several_starts_passes(capsys):
+    problems.evaluation(searched_from([(m, -1) for m in (-1.5, -1, 0, 1, 1.5)]))
+    assert capsys.readouterr().out.count("passed: ") == 8
+
+
+@pytest.mark.parametrize("wrong", [matched, at_the_mode, searched_from([(-2, -1)])])
+def test_matched_moments_and_local_searches_fail(wrong):
+    with pytest.raises(AssertionError, match="no Gaussian of a scan loses less"):
+        problems.evaluation(wrong)
+
+
+def test_a_loss_counted_from_the_unnormalised_density_fails():
+    def best(log_density):
+        mean, deviation, loss = searched_from([(0.5, -1)])(log_density)
+        line = torch.linspace(-12, 12, 8001, dtype=torch.float64)
+        return mean, deviation, loss - float(log_density(line).logsumexp(0))
+
+    with pytest.raises(AssertionError, match="the loss is that of the answer's Gaussian"):
+        problems.evaluation(best)
+
 
 # annealing
+
+
+def metropolis(log_density, z, generator, accept=None):
+    """A Gaussian step of one deviation, kept with probability min(1, ratio of the densities)."""
+    proposed = z + torch.randn(z.shape, generator=generator, dtype=z.dtype)
+    ratio = log_density(proposed) - log_density(z)
+    uniform = torch.rand(z.shape, generator=generator, dtype=z.dtype)
+    keep = uniform.log() < ratio if accept is None else accept(ratio, uniform)
+    return torch.where(keep, proposed, z)
+
+
+def multiplied(log_density, z, generator):
+    """A step in the logarithm of z, without the factor that the stretching asks for."""
+    proposed = z * torch.randn(z.shape, generator=generator, dtype=z.dtype).exp()
+    uniform = torch.rand(z.shape, generator=generator, dtype=z.dtype)
+    return torch.where(uniform.log() < log_density(proposed) - log_density(z), proposed, z)
+
+
+def test_a_metropolis_move_passes(capsys):
+    problems.annealing(metropolis)
+    assert capsys.readouterr().out.count("passed: ") == 12
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda log_density, z, generator: z, "most chains have moved"),
+        (multiplied, "this is their law"),
+        (
+            lambda *args: metropolis(*args, accept=lambda ratio, _: ratio > -math.inf),
+            "this is their law",
+        ),
+        (lambda *args: metropolis(*args, accept=lambda ratio, _: ratio > 0), "this is their law"),
+        (
+            lambda *args: metropolis(*args, accept=lambda ratio, u: u < ratio),
+            "drawn from it",
+        ),
+    ],
+    ids=["stays", "multiplied", "always accepts", "only uphill", "no exponential"],
+)
+def test_moves_that_do_not_keep_a_law_fail(wrong, said):
+    with pytest.raises(AssertionError, match=said):
+        problems.annealing(wrong)
 
 
 # scaling

@@ -1,5 +1,6 @@
 """log p(x) of a VAE with one or two latents, exactly, and the nats that a bound leaves below it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -23,7 +24,7 @@ SMALL_GRADIENT = 1e-8  # where a climb ends: a squared length, in coordinates in
 QUADRATURE_SLACK = 1e-8  # nats by which a rule of this order may misjudge a step
 PACE = 0.7  # the largest part of a Newton step that is taken
 GROWTH = 1.3  # of the pace, after a step that rose
-MOST_STEPS = 300  # of a climb
+MOST_STEPS = 300  # of a climb on one rule; those who need more go on with a finer one
 STRIDE = 7  # every so many nodes of a mesh are enough to find a start
 
 
@@ -132,29 +133,50 @@ def best_posterior(model: VAE, x: Tensor, start: Posterior) -> Posterior:
     To first order in ρ and B, a step is the natural-gradient step of Gaussian variational
     inference, Σ ← Σ + 2ρ Σ (∇_Σ elbo) Σ and mean ← mean + ρ Σ ∇_mean elbo (Khan & Nielsen 2018;
     Khan & Rue 2023). Here Σ moves along an exponential, not along a line. A step that lowers the
-    bound is halved. Raises RuntimeError after MOST_STEPS.
+    bound is halved. Whoever still climbs after MOST_STEPS goes on with a rule of twice as many
+    nodes on an axis: where q is wide and log w bends, the coarse sums of eq-weight-moments are not
+    quite the slopes of the coarse bound, and a climb stalls between the two. Raises RuntimeError
+    when that rule does not reach a top either.
     Source: Opper & Archambeau 2009. Book: eq-best-gaussian, eq-climb.
     """
     _require_double(model, x)
     _require_posterior("start", start, model, x)
-    family, rule = type(start), product(gauss_hermite(ORDER), model.encoder.latent)
+    family, latent = type(start), model.encoder.latent
     # The entries of the covariance that the family can move: the diagonal, or all.
     free = torch.ones_like(start.root[0])  # (latent, latent)
     free = free.diag().diag() if family is DiagonalPosterior else free
+    mean, root = start.mean.clone(), start.root.clone()
+    climbing = torch.arange(len(x))  # the images not yet at a top
+    for order in (ORDER, 2 * ORDER):
+        rule = product(gauss_hermite(order), latent)
 
-    def look(x: Tensor, mean: Tensor, root: Tensor) -> Local:
-        log_weight = log_weights(model, x, family.from_root(mean, root), rule.nodes)
-        return Local(mean, root, *weight_moments(log_weight, rule))
+        def look(x: Tensor, mean: Tensor, root: Tensor, rule: Rule = rule) -> Local:
+            log_weight = log_weights(model, x, family.from_root(mean, root), rule.nodes)
+            return Local(mean, root, *weight_moments(log_weight, rule))
 
-    here = Local(*(part.clone() for part in look(x, start.mean, start.root)))
+        end, left = _climb(look, x[climbing], mean[climbing], root[climbing], free)
+        mean[climbing], root[climbing] = end.mean, end.root
+        climbing = climbing[left]
+        if not len(climbing):
+            return family.from_root(mean, root)
+    steps = f"{2 * MOST_STEPS} steps"
+    raise RuntimeError(f"{len(climbing)} of {len(x)} images still climb after {steps}")
+
+
+def _climb(
+    look: Callable[[Tensor, Tensor, Tensor], Local],
+    x: Tensor,
+    mean: Tensor,
+    root: Tensor,
+    free: Tensor,
+) -> tuple[Local, Tensor]:
+    """Climb at most MOST_STEPS steps; also returns which of the images are not at a top yet."""
+    here = Local(*(part.clone() for part in look(x, mean, root)))
     pace = x.new_full((len(x),), PACE)
     for _ in range(MOST_STEPS):
-        # Who is not yet at a top?
-        steepness = here.gradient.square().sum(-1)  # (batch,)
-        steepness = steepness + 0.5 * (free * here.curvature).square().sum((-2, -1))
-        climbing = (steepness > SMALL_GRADIENT).nonzero().squeeze(-1)  # (climbing,)
+        climbing = _not_at_a_top(here, free)  # (climbing,)
         if not len(climbing):
-            return family.from_root(here.mean, here.root)
+            break
         # One step for these, looked at before it is taken: it counts where the bound rises.
         old = Local(*(part[climbing] for part in here))
         there = look(x[climbing], *_step(old, pace[climbing], free))
@@ -163,7 +185,14 @@ def best_posterior(model: VAE, x: Tensor, start: Posterior) -> Posterior:
             stored[climbing[rises]] = new[rises]
         faster = (GROWTH * pace[climbing]).clamp(max=PACE)
         pace[climbing] = torch.where(rises, faster, pace[climbing] / 2)
-    raise RuntimeError(f"{len(climbing)} of {len(x)} images still climb after {MOST_STEPS} steps")
+    return here, _not_at_a_top(here, free)
+
+
+def _not_at_a_top(here: Local, free: Tensor) -> Tensor:
+    """Who still has a slope, as indices (climbing,). Book: eq-best-gaussian."""
+    steepness = here.gradient.square().sum(-1)  # (batch,)
+    steepness = steepness + 0.5 * (free * here.curvature).square().sum((-2, -1))
+    return (steepness > SMALL_GRADIENT).nonzero().squeeze(-1)
 
 
 def _step(here: Local, pace: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,15 +8,20 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
-from vae_tutorial.plotting import INKS, abreast, ink, styled
+from vae_tutorial.plotting import INKS, abreast, in_columns, ink, styled
 
 WIDTH = 6.4  # inches, of a figure
 IMAGES = 5.6  # inches for a row's images; the rest is for its label
 LARGEST = 0.6  # inches, of an image
 BETWEEN = 0.12  # inches, from row to row
 ONE_LINE = 12  # letters of a node's label that fit beside its neighbours
+
+SHARES = (0.99, 0.9, 0.5)  # of a posterior's mass, inside its contours
+BAR = 0.2  # of a latent: how long the scale bar of every scene is
+LABELS = ((1, "center", "bottom"), (0, "left", "center"))  # of rings: at the top, at the right end
 
 DIGIT_COLOURS = (  # Petroff 2021, chosen to stay apart for colour-blind readers
     *("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"),
@@ -95,6 +100,75 @@ def latent_map(z: Tensor, labels: Tensor) -> Figure:
     return figure
 
 
+class Scene(NamedTuple):
+    """An exact posterior, the rings of Gaussians over it, and the images that go with them."""
+
+    title: str
+    sides: tuple[Tensor, Tensor]  # values of z₁ (n,) and of z₂ (m,), equally spaced
+    mass: Tensor  # (n, m), the posterior at each pair, up to a factor
+    rings: Mapping[str, Tensor]  # one or two; label to points (k, 2), solid, then dashed
+    images: Mapping[str, Tensor]  # label to (64,) pixels, three of them
+
+
+def posterior_scenes(scenes: Sequence[Scene]) -> Figure:
+    """Posteriors in two columns, each with three images to the right; one length of bar for all.
+
+    The contours hold SHARES of the mass. The first half of the scenes stands in the left column.
+
+    >>> import torch
+    >>> side = torch.linspace(-1, 1, 21)
+    >>> mass = (-8 * (side[:, None] ** 2 + side**2)).exp()
+    >>> ring, blank = 0.5 * torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0]]), torch.zeros(64)
+    >>> images = {"x": blank, "decoded": blank, "best": blank}
+    >>> figure = posterior_scenes([Scene("one", (side, side), mass, {"q": ring}, images)] * 2)
+    >>> [len(axes.child_axes) for axes in figure.axes]  # a plane and three images
+    [4, 4]
+    """
+    rows = -(-len(scenes) // 2)
+    with in_columns(2, rows, 3.1 * rows) as (figure, columns):
+        for axes, scene in zip(np.concatenate(columns), scenes, strict=True):
+            axes.set_axis_off()
+            axes.set_title(scene.title)
+            _draw_posterior(axes.inset_axes((0.07, 0.05, 0.68, 0.94)), scene)
+            for place, (label, image) in enumerate(scene.images.items()):
+                inset = axes.inset_axes((0.79, 0.74 - 0.33 * place, 0.2, 0.25))
+                pixels = image.reshape(8, 8).numpy(force=True)
+                inset.imshow(pixels, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+                inset.set(xticks=[], yticks=[])
+                inset.set_xlabel(label, fontsize=7.5, labelpad=1)
+    return figure
+
+
+def contour_levels(mass: Tensor) -> list[float]:
+    """The heights above which an equal grid's mass holds SHARES of the whole, rising."""
+    falling = mass.flatten().sort(descending=True).values
+    inside = falling.cumsum(0) / falling.sum()
+    return [float(falling[(inside < share).sum()]) for share in SHARES]
+
+
+def _draw_posterior(axes: Any, scene: Scene) -> None:
+    """Contours, rings, their labels and the scale bar."""
+    z1, z2 = (side.numpy(force=True) for side in scene.sides)
+    green, orange = ink("posterior")[0], ink("encoder")[0]
+    density = scene.mass.mT.numpy(force=True)  # rows are z₂
+    axes.contour(z1, z2, density, contour_levels(scene.mass), colors=green, linewidths=1.0)
+    halo = [withStroke(linewidth=2.5, foreground="white")]  # a label is read across a line
+    style = {"fontsize": 8, "clip_on": True, "path_effects": halo}
+    lowest = np.argwhere(density > contour_levels(scene.mass)[0])[0]  # row and column
+    axes.text(z1[lowest[1]], z2[lowest[0]], "posterior", color=green, va="top", **style)
+    for (label, ring), dash, where in zip(scene.rings.items(), ("-", "--"), LABELS, strict=False):
+        points, (axis, across, up) = ring.numpy(force=True), where
+        axes.plot(*points.T, color=orange, linestyle=dash)
+        x, y = points[points[:, axis].argmax()]
+        axes.text(x, y, f" {label} ", color=orange, ha=across, va=up, **style)
+    # The same length of z in every scene, in the lower left corner.
+    left, foot = z1[0] + 0.05 * np.ptp(z1), z2[0] + 0.06 * np.ptp(z2)
+    axes.plot([left, left + BAR], [foot, foot], color=ink("data")[0], linewidth=2.5)
+    axes.text(left, foot, f"{BAR:g}", va="bottom", fontsize=8)
+    axes.set(xlim=z1[[0, -1]], ylim=z2[[0, -1]], aspect="equal")
+    axes.set(xticks=[], yticks=[], xlabel="$z_1$", ylabel="$z_2$")
+
+
 def ratio_maps(*drawn: Ratio) -> Figure:
     """Maps of q(z)/p(z) side by side: blue where the prior has more mass, orange where codes have.
 
@@ -111,8 +185,8 @@ def ratio_maps(*drawn: Ratio) -> Figure:
         for place, (axes, ratio) in enumerate(zip(row, drawn, strict=True)):
             one, two, log_ratio, codes = (part.numpy(force=True) for part in ratio[1:])
             powers = log_ratio / math.log(10)
-            limits = {"vmin": -DEEPEST, "vmax": DEEPEST}
-            thin = {"linewidths": 0.8, "linestyles": "solid"}
+            limits: dict[str, Any] = {"vmin": -DEEPEST, "vmax": DEEPEST}
+            thin: dict[str, Any] = {"linewidths": 0.8, "linestyles": "solid"}
             mesh = axes.pcolormesh(one, two, powers, cmap=colours, rasterized=True, **limits)
             axes.contour(one, two, powers, levels=[-1.0], colors="#222222", **thin)
             axes.plot(codes[:, 0], codes[:, 1], ".", color="#222222", markersize=2)
@@ -120,13 +194,11 @@ def ratio_maps(*drawn: Ratio) -> Figure:
             axes.set(xlim=(one[0], one[-1]), ylim=(two[0], two[-1]))
             axes.locator_params(nbins=4)
             if place and _within(ratio, drawn[place - 1]):
-                frame = (
-                    [ratio.axis_1[0], ratio.axis_2[0]],
-                    *(float(axis[-1] - axis[0]) for axis in (ratio.axis_1, ratio.axis_2)),
-                )
-                style = {"fill": False, "edgecolor": "#222222", "linewidth": 1.5}
-                row[place - 1].add_patch(Rectangle(*frame, **style))
-            key = {"location": "bottom", "shrink": 0.9, "ticks": [-2, 0, 2]}
+                corner = (float(ratio.axis_1[0]), float(ratio.axis_2[0]))
+                width, height = (float(a[-1] - a[0]) for a in (ratio.axis_1, ratio.axis_2))
+                style: dict[str, Any] = {"fill": False, "edgecolor": "#222222", "linewidth": 1.5}
+                row[place - 1].add_patch(Rectangle(corner, width, height, **style))
+            key: dict[str, Any] = {"location": "bottom", "shrink": 0.9, "ticks": [-2, 0, 2]}
             axes.figure.colorbar(mesh, ax=axes, label="$\\log_{10}\\, q(z)/p(z)$", **key)
     return figure
 

@@ -139,11 +139,18 @@ def _blank(size: tuple[float, float]) -> Iterator[Figure]:
 @contextmanager
 def abreast(count: int, height: float) -> Iterator[tuple[Figure, list[plt.Axes]]]:
     """A figure and its axes side by side, each with an equal part of the width; closed after."""
+    with in_columns(count, 1, height) as (figure, columns):
+        yield figure, [axes for (axes,) in columns]
+
+
+@contextmanager
+def in_columns(count: int, rows: int, height: float) -> Iterator[tuple[Figure, list[Any]]]:
+    """A figure and its columns of `rows` axes, each an equal part of the width; closed after."""
     with _blank((6.4 if count == 1 else 7.2, height)) as figure:
-        # The whole width is kept when the figure is saved, so that its panels can be cut apart.
+        # The whole width is kept when the figure is saved, so that its columns can be cut apart.
         figure.add_artist(Rectangle((0, 0), 1, 1, transform=figure.transFigure, alpha=0))
         (parts,) = figure.subfigures(1, count, squeeze=False)
-        yield figure, [part.subplots() for part in parts]
+        yield figure, [part.subplots(rows, 1, squeeze=False)[:, 0] for part in parts]
 
 
 def panels(*drawn: Panel, height: float = 3.2) -> Figure:

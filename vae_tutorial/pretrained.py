@@ -20,9 +20,9 @@ SEED = 3
 WEIGHTS = Path(__file__).parent / "trained" / "two_latents.safetensors"
 
 
-def untrained() -> VAE:
+def untrained(seed: int = SEED) -> VAE:
     """Two latents, one hidden layer of 64 in the encoder, two in the decoder, Λ = σ²I learned."""
-    weights = generator(SEED)
+    weights = generator(seed)
     encoder = DiagonalEncoder(64, 64, 2, weights)
     decoder = network([2, 64, 64, 64], weights)
     return VAE(encoder, decoder, GaussianPixels(SharedVariance(0.1))).double()

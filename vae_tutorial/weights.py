@@ -146,8 +146,9 @@ def pareto_shape(log_weight: Tensor) -> Tensor:
     """The diagnostic k̂ of n importance weights, from the largest of them: (n, batch) to (batch,).
 
     The tail are the largest min(n/5, 3√n) weights, and k̂ is drawn to 1/2 as by ten weights more.
-    Above 0.7 an average of the weights is not to be trusted: their variance is infinite, or would
-    look so to far more draws. Equal weights, which nothing stands out of, get a k̂ far below zero.
+    Above 0.7 (above 1 − 1/log₁₀ n where that is less, for n below about 2200) an average of the
+    weights is not to be trusted: their variance is infinite, or would look so to far more draws.
+    Equal weights, which nothing stands out of, get a k̂ far below zero.
     Source: Vehtari et al. 2024. Book: eq-pareto-tail.
 
     >>> normal = torch.distributions.Normal(0.0, 1.0).icdf((torch.arange(4000) + 0.5) / 4000)

@@ -68,7 +68,7 @@
     chart.line([0, 5], [rate - slope * squaredError, rate + slope * (5 - squaredError)], "decoder");
     chart.line(...curve, "data");
     chart.disc(squaredError, rate, 7, { fill: "encoder", edge: "white", width: 2 });
-    chart.text(4.9, 57, "law: the best possible", "data", "right");
+    chart.text(4.9, 57, "law: the best linear VAE", "data", "right");
     chart.text(4.9, 52, "slope −1 / 2σ²", "decoder", "right");
   }
 
