@@ -22,7 +22,8 @@ OTHER_SENSES = (  # phrases that hold a term's word and mean something else
     "rate of their variance",
     "rate–distortion",
 )
-ELSEWHERE = {("07-linear", "law")}  # a chapter gives the word a meaning of its own
+# A chapter gives the word a meaning of its own.
+ELSEWHERE = {("07-linear", "law"), ("10-choices", "law")}
 NO_PROSE = (  # what is blanked out, in this order
     r"^`{3,}\{margin\}.*?^`{3,}$",  # notes beside the text
     r"^```(?:\w+|\{source\})\n.*?^```$",  # commands, and names of what is listed

@@ -192,6 +192,7 @@ def ratio_maps(*drawn: Ratio) -> Figure:
             axes.plot(codes[:, 0], codes[:, 1], ".", color="#222222", markersize=2)
             axes.set(title=ratio.title, xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
             axes.set(xlim=(one[0], one[-1]), ylim=(two[0], two[-1]))
+            axes.locator_params(nbins=4)
             if place and _within(ratio, drawn[place - 1]):
                 corner = (float(ratio.axis_1[0]), float(ratio.axis_2[0]))
                 width, height = (float(a[-1] - a[0]) for a in (ratio.axis_1, ratio.axis_2))
