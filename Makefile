@@ -42,7 +42,7 @@ test-browser: book  ## every built page in Chromium: mathematics, links, accessi
 	$(BIN)/python -m pytest tests/browser --numprocesses 2
 
 test-slow: book  ## tests that take minutes: processes killed and started again, training from five seeds, faults planted in the built book (needs Chromium)
-	$(BIN)/python -m pytest -m slow tests
+	$(BIN)/python -m pytest -m slow tests --numprocesses 2 --dist loadfile
 
 notebooks: $(INSTALLED)  ## execute all chapters in place; a second run changes no file
 	$(BIN)/python tools/refresh_notebooks.py
