@@ -8,7 +8,13 @@ SEEN = """() => {
     const shown = found => found.checkVisibility({visibilityProperty: true, opacityProperty: true})
         && found.getBoundingClientRect().height > 0;
     const text = [...document.querySelectorAll('article p, article li, article td')];
+    // A fold within a fold shows its title, and a picture in one itself, once the outer one is open.
+    const folds = [...document.querySelectorAll('article details')];
+    const outer = folds.filter(found => !found.parentElement.closest('details'));
+    const closed = outer.filter(found => !shown(found.querySelector('summary'))).length;
+    for (const found of folds) found.open = true;
     return {
+        closed,
         title: [...document.querySelectorAll('h1, noscript')].filter(shown).length,
         hidden: text.filter(found => found.textContent.trim() && !found.closest('details'))
             .filter(found => !shown(found)).map(found => found.outerHTML.slice(0, 120)),
@@ -36,8 +42,9 @@ def test_nothing_is_lost_without_scripts(page, plain):
     with open_file(plain, page) as opened:
         seen = opened.evaluate(SEEN)
     assert seen["title"], f"{page} shows no title without scripts"
+    assert not seen["closed"], f"{page} has folds that cannot be opened"
     assert not seen["hidden"], f"{page} hides text without scripts: {seen['hidden']}"
-    assert seen["folds"] == seen["folded"], f"{page} has folds that cannot be opened"
+    assert seen["folds"] == seen["folded"], f"{page} has folds in folds that cannot be opened"
     for source, width, shown in seen["pictures"]:
         assert width > 0, f"{page}: {source} does not load without scripts"
         assert shown, f"{page}: {source} is hidden without scripts"
