@@ -44,6 +44,9 @@ def test_chapter_8_lists_the_class_and_leads_to_its_place(reader):
     reader.goto(f"{HTML.as_uri()}/chapters/09-training.html")
     listing = reader.locator(".listing", has_text="class VAE(nn.Module)")
     assert listing.locator(":scope > .listing-code .k").first.text_content() == "class"
+    reader.evaluate(
+        "document.querySelectorAll('details.sd-dropdown').forEach((fold) => { fold.open = true; })"
+    )
     fold = listing.locator("details")
     fold.locator("summary").focus()
     reader.keyboard.press("Enter")
