@@ -5,7 +5,8 @@ from built import markup
 from visiting import PATIENCE, open_file
 
 SEEN = """() => {
-    const shown = found => found.checkVisibility({visibilityProperty: true, opacityProperty: true})
+    const all = {visibilityProperty: true, opacityProperty: true};
+    const shown = found => found.checkVisibility(all)
         && found.getBoundingClientRect().height > 0;
     const text = [...document.querySelectorAll('article p, article li, article td')];
     // A fold within a fold shows its title, and a picture in one itself, once the outer one is open.
