@@ -9,7 +9,7 @@ SEEN = """() => {
     const shown = found => found.checkVisibility(all)
         && found.getBoundingClientRect().height > 0;
     const text = [...document.querySelectorAll('article p, article li, article td')];
-    // A fold within a fold shows its title, and a picture in one itself, once the outer one is open.
+    // A fold in a fold shows its title, and a picture in one itself, once the outer one is open.
     const folds = [...document.querySelectorAll('article details')];
     const outer = folds.filter(found => !found.parentElement.closest('details'));
     const closed = outer.filter(found => !shown(found.querySelector('summary'))).length;
