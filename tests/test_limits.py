@@ -5,31 +5,19 @@ import math
 import numpy as np
 import pytest
 import torch
-from drawn import normal, seeds
+from drawn import log_prior, normal, random_law, seeds, spiral
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
 from vae_tutorial.limits import energy_distance, kolmogorov_distance, least_bridge
-from vae_tutorial.transport import Atoms, collect, log_density_of_image, noisy_log_density
+from vae_tutorial.transport import collect, log_density_of_image, noisy_log_density
 
 sizes = st.integers(1, 9)
 
 
 def double(values) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
-
-
-def random_law(size: int, seed: int) -> Atoms:
-    return collect(normal(size, seed=seed), normal(size, seed=seed + 1).softmax(0))
-
-
-def log_prior(z: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(stats.norm.logpdf(z.numpy()).sum(-1))
-
-
-def spiral(z: torch.Tensor) -> torch.Tensor:
-    return torch.cat([(1 + z.exp()) * z.cos(), (1 + z.exp()) * z.sin()], -1)
 
 
 # Distances
