@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 PAGE, WEIGHTS = "index.html", "assets/weights.js"
 CHOSEN = {  # the file that is broken: the tests that are run
-    PAGE: f"{PAGE} and not genindex and not pdf",
+    PAGE: f"{PAGE} and not genindex and not pdf and not reference",
     WEIGHTS: "decoder_agrees_with_torch",
 }
 END = "</article>"
