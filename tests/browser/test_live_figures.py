@@ -160,3 +160,35 @@ def test_an_animation_is_done_at_once_where_motion_is_to_be_reduced(opened, moti
     page.wait_for_function("window.steps === 5", polling=50)  # by the clock, not by frames
     page.wait_for_timeout(100)
     assert page.evaluate("[window.steps, window.frames_asked]") == [5, frames]
+
+
+def test_the_address_keeps_the_setting_and_opens_it_again(opened):
+    page = opened()
+    assert page.evaluate("location.hash") == ""
+    page.get_by_label("z₁").press("ArrowRight")
+    page.get_by_role("radio", name="a draw from").check()
+    page.wait_for_function("location.hash === '#fig-pad&z1=-1.7&show=draw'")
+    address = page.evaluate("location.href")
+    page.goto("about:blank")
+    page.goto(address)
+    close(values(page, "z"), point(-1.7, -0.8), 1e-9)
+    assert page.get_by_role("radio", name="a draw from").is_checked()
+    assert page.errors == []
+
+
+def test_a_link_to_a_setting_sets_what_it_names_and_puts_back_the_rest(opened):
+    page = opened()
+    page.get_by_label("z₂").press("ArrowUp")
+    page.evaluate("location.hash = '#fig-pad&z1=2.5'")
+    page.wait_for_function("VAE_LIVE.stages['fig-pad'].values.z[0] === 2.5")
+    close(values(page, "z"), point(2.5, -0.8), 1e-9)
+
+
+@pytest.mark.parametrize("asked", ["z1=none&show=none", "z1=9999&none=1", "show=toString&z1=%"])
+def test_an_address_that_asks_for_nonsense_breaks_nothing(opened, asked):
+    page = opened()
+    page.evaluate(f"location.hash = '#fig-pad&{asked}'")
+    page.wait_for_timeout(100)
+    close(values(page, "z"), point(4.0 if "9999" in asked else -1.75, -0.8), 1e-9)
+    assert page.get_by_role("radio", name="the mean").is_checked()
+    assert page.errors == []

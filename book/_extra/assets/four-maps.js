@@ -87,6 +87,7 @@
       },
     });
     const level = stage.slider({
+      name: "variance",
       label: "σ² in Λ = σ²I",
       minimum: LOW,
       maximum: HIGH,
@@ -102,6 +103,7 @@
     const image = stage.image({ width: 312, rows: 8, columns: 26 });
     const copy = stage.readout("digit, its copy, the mean image");
     const shown = stage.choice({
+      name: "digit",
       label: "Test digit",
       options: Object.fromEntries(Array.from({ length: 10 }, (_, digit) => [digit, digit])),
       value: "3",

@@ -83,16 +83,17 @@
       x: zAxis,
       y: { range: [0, 1.4], ticks: [0, 0.5, 1], label: "density", room: 54 },
     });
-    const qMean = stage.slider({ ...means, label: "mean of q", value: 1 });
-    const qWidth = stage.slider({ ...widths, label: "width of q", value: 0.5 });
-    const pMean = stage.slider({ ...means, label: "mean of p", value: -0.5 });
-    const pWidth = stage.slider({ ...widths, label: "width of p", value: 1.5 });
+    const qMean = stage.slider({ ...means, name: "q-mean", label: "mean of q", value: 1 });
+    const qWidth = stage.slider({ ...widths, name: "q-width", label: "width of q", value: 0.5 });
+    const pMean = stage.slider({ ...means, name: "p-mean", label: "mean of p", value: -0.5 });
+    const pWidth = stage.slider({ ...widths, name: "p-width", label: "width of p", value: 1.5 });
     stage.pad(
       densities,
       qMean,
       LIVE.peak(qWidth, (width) => width),
     );
     const direction = stage.choice({
+      name: "direction",
       label: "Direction",
       options: { forth: "KL(q‖p): average under q", back: "KL(p‖q): average under p" },
       value: "forth",

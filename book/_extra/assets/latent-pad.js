@@ -94,8 +94,8 @@
       x: { ...axis, label: "first latent, z₁" },
       y: { ...axis, label: "second latent, z₂" },
     });
-    const first = stage.slider({ ...latent, label: "z₁", value: -1.75 });
-    const second = stage.slider({ ...latent, label: "z₂", value: -0.8 });
+    const first = stage.slider({ ...latent, name: "z1", label: "z₁", value: -1.75 });
+    const second = stage.slider({ ...latent, name: "z2", label: "z₂", value: -0.8 });
     stage.pad(chart, first, second);
 
     stage.column();
@@ -103,6 +103,7 @@
     const place = stage.readout("z lies");
     const density = stage.readout("log p(z)");
     const shown = stage.choice({
+      name: "show",
       label: "Show",
       options: {
         mean: "the mean, f(z)",

@@ -4,7 +4,8 @@
    file, assets/latent-pad.js, brings it to life:
 
        VAE_LIVE.figure("latent-pad", (stage) => {
-         const first = stage.slider({ label: "z₁", minimum: -4, maximum: 4, step: 0.05, value: 0 });
+         const range = { minimum: -4, maximum: 4, step: 0.05, value: 0 };
+         const first = stage.slider({ name: "z1", label: "z₁", ...range });
          const chart = stage.chart({ width: 360, aspect: 1, x: {…}, y: {…} });
          stage.update(() => {            // now, after every change of a control, after a resize
            chart.clear(); …              // draw everything from the controls' values
@@ -14,16 +15,20 @@
        });
 
    Parts stand in the order in which they are made; each goes into the newest column.
-     stage.column()                        a new column; columns stand side by side where they fit
+     stage.column({pinned})                a new column; columns stand side by side where they fit.
+                                           On a phone the pinned column, of small images and
+                                           readouts, comes first and stays in sight under the hand
      stage.canvas({width, aspect})         {element, context, width, height, describe(words)}: at most
                                            width pixels wide, height = aspect · width, any pixel ratio
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
      stage.image({width, rows, columns})   {show(pixels), describe(words)}: 0 is white, 1 is black
-     stage.slider({label, minimum, maximum, step, value, home, decimals, shows})   {value, set(value)}:
-                                           Shift with an arrow key makes ten steps; home is where
+     stage.slider({name, label, minimum, maximum, step, value, home, decimals, shows})
+                                           {value, set(value)}: name stands in the address; Shift
+                                           with an arrow key makes ten steps; home is where
                                            the Home key of a pad puts it, value if not given; shows
                                            turns the value into the number that the reader sees
-     stage.choice({label, options, value}) radio buttons, options {key: words}: {value, set(key)}
+     stage.choice({name, label, options, value})   radio buttons, options {key: words}:
+                                           {value, set(key)}
      stage.button(words, action)           {element}: calls action, then updates
      stage.readout(label)                  {show(words)}: a line of text, label and value
      stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
@@ -34,6 +39,11 @@
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
      stage.stop()                          ends an animation
+     stage.keep(name, read, write)         what else of a setting stands in the address: read gives
+                                           a text, write takes one, which anybody may have typed
+   The setting of the figure that was moved last stands in the page's address, as in
+   #fig-latent-pad&z1=1.5&z2=-0.5, but for what is as it was at the start: an address sent to a friend,
+   or a link in the text, opens the page at this figure in this setting.
    A canvas needs words: call describe in every update. If anything throws, the error goes to the
    console and the static picture comes back. Numbers: see live-numbers.js. `make lint` checks the
    types below, in the figures as well. */
@@ -48,10 +58,11 @@
  * @typedef {{value: string, set: (key: string) => void}} Choice
  * @typedef {{range: number[], label: string, ticks?: number[], words?: (tick: number) => string,
  *   room?: number}} Axis
- * @typedef {{label: string, minimum: number, maximum: number, step: number, value: number,
- *   home?: number, decimals?: number, shows?: (value: number) => number}} SliderSettings
- * @typedef {{label: string, options: Record<string, string | number>, value: string}} ChoiceSettings
- * @typedef {{column: () => void,
+ * @typedef {{name: string, label: string, minimum: number, maximum: number, step: number,
+ *   value: number, home?: number, decimals?: number, shows?: (value: number) => number}} SliderSettings
+ * @typedef {{name: string, label: string, options: Record<string, string | number>,
+ *   value: string}} ChoiceSettings
+ * @typedef {{column: (kind?: {pinned: boolean}) => void,
  *   canvas: (size: {width: number, aspect: number}) => Canvas,
  *   chart: (size: {width: number, aspect: number, x: Axis, y: Axis}) => Chart,
  *   image: (size: {width: number, rows: number, columns: number}) => PixelImage,
@@ -63,8 +74,9 @@
  *   update: (action: () => string) => void,
  *   animate: (step: () => boolean) => void,
  *   stop: () => void,
+ *   keep: (name: string, read: () => string, write: (text: string) => void) => void,
  *   values: Record<string, any>}} Stage
- * @typedef {{root: Element, redraw: () => void,
+ * @typedef {{root: Element, redraw: () => void, arrive: () => void,
  *   guard: (action: Function) => (...values: any[]) => any}} Inside  what the engine alone uses
  */
 (() => {
@@ -95,6 +107,8 @@
         figure.classList.add("is-live"); // the style sheet now hides the static picture
         LIVE.stages[figure.id] = stage;
         stage.redraw();
+        stage.arrive();
+        window.addEventListener("hashchange", stage.arrive);
       })();
     }
   };
@@ -110,6 +124,7 @@
     const status = make("p", root, { className: "live-status" });
     status.setAttribute("role", "status");
     let column = null;
+    const kept = new Map(); // name → what reads and writes a part of the setting, and its start
     let update = () => "";
     let timer = 0;
     let frame = 0;
@@ -123,6 +138,7 @@
           stop();
           clearTimeout(timer);
           resized.disconnect();
+          window.removeEventListener("hashchange", arrive);
           root.remove();
           figure.classList.remove("is-live");
           delete LIVE.stages[figure.id];
@@ -134,7 +150,31 @@
     const changed = guard(() => {
       const words = update();
       clearTimeout(timer);
-      timer = setTimeout(() => (status.textContent = words), QUIET);
+      timer = setTimeout(() => {
+        status.textContent = words;
+        history.replaceState(history.state, "", `#${address()}`);
+      }, QUIET);
+    });
+
+    function keep(name, read, write) {
+      kept.set(name, { read, write, start: read() });
+    }
+
+    /* The figure and its setting, as they stand in the page's address. */
+    function address() {
+      const moved = [...kept].filter(([, { read, start }]) => read() !== start);
+      const parts = moved.map(([part, { read }]) => `${part}=${encodeURIComponent(read())}`);
+      return [figure.id, ...parts].join("&");
+    }
+
+    /* Takes the setting that the page's address asks of this figure, and shows the figure. */
+    const arrive = guard(() => {
+      const [id, ...parts] = location.hash.slice(1).split("&");
+      if (id !== figure.id || parts.length === 0) return; // the browser itself finds a bare name
+      const wanted = new URLSearchParams(parts.join("&"));
+      for (const [part, { write, start }] of kept) write(wanted.get(part) ?? start);
+      redraw();
+      figure.scrollIntoView({ block: "center" });
     });
 
     const canvases = new Map(); // element → what fits it to its place
@@ -145,8 +185,8 @@
       }),
     );
 
-    function startColumn() {
-      column = make("div", root, { className: "live-column" });
+    function startColumn({ pinned } = { pinned: false }) {
+      column = make("div", root, { className: `live-column${pinned ? " live-pinned" : ""}` });
     }
     function place() {
       if (!column) startColumn();
@@ -214,7 +254,7 @@
      * @param {SliderSettings} settings
      * @returns {Slider}
      */
-    function slider({ label, minimum, maximum, step, value, ...options }) {
+    function slider({ name, label, minimum, maximum, step, value, ...options }) {
       const { home = value, decimals = 2, shows = (number) => number } = options;
       const line = make("label", place(), { className: "live-slider" });
       make("span", line, { textContent: label });
@@ -230,6 +270,12 @@
         input.setAttribute("aria-valuetext", shown.textContent);
       };
       made.set(value);
+      keep(
+        name,
+        () => input.value,
+        (text) =>
+          made.set(Number.isFinite(Number.parseFloat(text)) ? Number.parseFloat(text) : value),
+      );
       input.addEventListener("input", () => {
         made.set(input.value);
         changed();
@@ -255,7 +301,7 @@
      * @param {ChoiceSettings} settings
      * @returns {Choice}
      */
-    function choice({ label, options, value }) {
+    function choice({ name, label, options, value }) {
       const box = make("fieldset", place(), { className: "live-choice" });
       make("legend", box, { textContent: label });
       const made = /** @type {Choice} */ ({ value });
@@ -275,6 +321,11 @@
         made.value = key;
         buttons[key].checked = true;
       };
+      keep(
+        name,
+        () => made.value,
+        (text) => made.set(Object.hasOwn(buttons, text) ? text : value),
+      );
       return made;
     }
 
@@ -359,7 +410,15 @@
     }
 
     const parts = { canvas, chart, image, slider, choice, button, readout, pad };
-    const life = { guard, redraw, animate, stop, update: (action) => (update = action) };
+    const life = {
+      guard,
+      redraw,
+      arrive,
+      keep,
+      animate,
+      stop,
+      update: (action) => (update = action),
+    };
     return { root, values: {}, column: startColumn, ...parts, ...life };
   }
 })();

@@ -74,11 +74,11 @@
       y: { ...axis, label: "noise, ε₂" },
     });
     const widths = [
-      stage.slider({ ...width, label: "σ₁", value: 1.2 }),
-      stage.slider({ ...width, label: "σ₂", value: 0.8 }),
+      stage.slider({ ...width, name: "sigma1", label: "σ₁", value: 1.2 }),
+      stage.slider({ ...width, name: "sigma2", label: "σ₂", value: 0.8 }),
     ];
     const range = { minimum: -0.95, maximum: 0.95, step: 0.05 };
-    const tilt = stage.slider({ ...range, label: "ρ", value: 0.7 });
+    const tilt = stage.slider({ ...range, name: "rho", label: "ρ", value: 0.7 });
     stage.button("Follow another point", () => (followed = (followed + 1) % SHOWN));
 
     stage.column();
@@ -88,8 +88,8 @@
       y: { ...axis, label: "second latent, z₂" },
     });
     const means = [
-      stage.slider({ ...place, label: "μ₁", value: 1, home: 0 }),
-      stage.slider({ ...place, label: "μ₂", value: -0.5, home: 0 }),
+      stage.slider({ ...place, name: "mu1", label: "μ₁", value: 1, home: 0 }),
+      stage.slider({ ...place, name: "mu2", label: "μ₂", value: -0.5, home: 0 }),
     ];
     stage.pad(inside, means[0], means[1]);
     stage.button("Set μ = (1, 1) and Σ = I", () => {

@@ -85,9 +85,10 @@
     });
     const means = { minimum: -2, maximum: 2.5, step: 0.01, value: 0.8 };
     const powers = { minimum: -3.5, maximum: 0.25, step: 0.01, value: -1 }; // log₂ of the width
-    const mean = stage.slider({ ...means, label: "mean of q" });
+    const mean = stage.slider({ ...means, name: "mean", label: "mean of q" });
     const logWidth = stage.slider({
       ...powers,
+      name: "width",
       label: "width of q",
       shows: (value) => 2 ** value,
     });
