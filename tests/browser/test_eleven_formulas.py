@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 def test_each_chip_leads_to_the_formula_of_its_name(browser):
     chapter = next(page for page in pages() if page.startswith("chapters/"))
     opened = browser.new_page()
-    opened.goto(f"{HTML.as_uri()}/{chapter}")
+    opened.goto(f"{HTML.as_uri()}/{chapter}", wait_until="domcontentloaded")
     links = {
         chip.locator("b").text_content(): chip.evaluate("link => link.href")
         for chip in opened.locator("nav.spine a").all()
@@ -16,7 +16,7 @@ def test_each_chip_leads_to_the_formula_of_its_name(browser):
     assert [*links] == [*spine.FORMULAS]
     for label, link in links.items():
         assert link.endswith(f"#equation-{label}")
-        opened.goto(link)
+        opened.goto(link, wait_until="domcontentloaded")
         expect(opened.locator(":target .eqno")).to_contain_text(f"({label})")
     opened.close()
 
@@ -24,7 +24,7 @@ def test_each_chip_leads_to_the_formula_of_its_name(browser):
 def test_the_strip_is_small_and_fits_a_narrow_window(browser):
     opened = browser.new_page(viewport={"width": 320, "height": 700})
     for chapter in (page for page in pages() if page.startswith("chapters/")):
-        opened.goto(f"{HTML.as_uri()}/{chapter}")
+        opened.goto(f"{HTML.as_uri()}/{chapter}", wait_until="domcontentloaded")
         box = opened.locator("nav.spine").bounding_box()
         assert box["x"] >= 0, chapter
         assert box["x"] + box["width"] <= 320, chapter
