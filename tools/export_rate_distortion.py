@@ -1,4 +1,4 @@
-"""What the live figure four-maps needs: the digits' spectrum, and a picture for paper."""
+"""What the live figure rate-distortion needs: the digits' spectrum, and a picture for paper."""
 
 import torch
 from matplotlib.figure import Figure
