@@ -10,8 +10,8 @@ import io
 import json
 from pathlib import Path
 
-import export_rate_distortion
 import export_gaussians
+import export_rate_distortion
 import export_reparameterize
 import torch
 from matplotlib.figure import Figure

@@ -222,15 +222,15 @@
       const outer = place();
       const folded = make("details", outer, { className: "live-fold" });
       make("summary", folded, { textContent: label });
-      column = make("div", folded, { className: "live-stack" });
-      parts();
-      column = outer;
       keep(
         name,
         () => (folded.open ? "open" : ""),
         (text) => (folded.open = text === "open"),
       );
       folded.addEventListener("toggle", changed);
+      column = make("div", folded, { className: "live-stack" });
+      parts();
+      column = outer;
     }
 
     /**
