@@ -69,7 +69,7 @@ def test_a_press_on_a_bar_shows_what_its_latent_draws_and_a_second_hides_it(open
     drag(page, place(page, 8, -1.9), place(page, 20, -2.2))  # along the bars
     assert values(page, "latent") == 20
     close(values(page, "turned"), data.mean, 1e-7)  # asleep
-    announced(page, "Latent 20, eigenvalue 0.042052499, is asleep")
+    announced(page, "Latent 20, eigenvalue 0.0421, is asleep")
     page.mouse.click(*place(page, 20, -2.2))
     assert values(page, "latent") == 0
     press(page, "ArrowRight", "Shift+ArrowRight", "ArrowLeft")

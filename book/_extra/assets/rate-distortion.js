@@ -343,7 +343,7 @@
       before = said;
       const asleep = chosen > law.active ? "asleep: its image is the mean image" : "in use";
       const one = chosen
-        ? ` Latent ${chosen}, eigenvalue ${eigenvalues[chosen - 1]}, is ${asleep}.`
+        ? ` Latent ${chosen}, eigenvalue ${significant(eigenvalues[chosen - 1])}, is ${asleep}.`
         : "";
 
       spectrum.canvas.describe(
