@@ -10,7 +10,7 @@ from vae_tutorial.noise import generator, standard_normal
 from vae_tutorial.plotting import INKS, abreast
 from vae_tutorial.reparameterization import pathwise_gradients, score_function_gradients
 
-SHOWN, ARROWS, SCALE = 200, 24, 0.12  # draws, those with arrows, an arrow for a unit of gradient
+SHOWN, ARROWS, SCALE = 200, 24, 0.16  # draws, those with arrows, an arrow for a unit of gradient
 ESTIMATES = {"rival": "score function", "encoder": "pathwise"}  # ink: name
 
 

@@ -9,7 +9,7 @@
   const LIVE = window.VAE_LIVE;
   const SHOWN = 200; // the draws that are drawn, and the first of the estimates
   const ARROWS = 24; // of these have arrows
-  const SCALE = 0.12; // an arrow's length for one unit of gradient, in units of z
+  const SCALE = 0.16; // an arrow's length for one unit of gradient, in units of z
   const LIMIT = 20000; // draws at most
   const PRESS = 1000; // draws that one press adds where motion is to be reduced
   const PACE = 1.012; // growth of their number in a frame elsewhere
