@@ -7,10 +7,16 @@ import torch
 from scripts import computed
 from torch.distributions import MultivariateNormal
 
-RUNS = """([laws, noise, counts]) => laws.map((law) => {
-  const { pathwise, score } = VAE_LIVE.gradientRuns(law, noise, counts);
-  return [pathwise, score].map((run) => [run.means, run.variances, run.errors]);
+MEANS = """([laws, noise, count]) => laws.map((law) => {
+  const { pathwise, score } = VAE_LIVE.gradientMeans(law, noise, count);
+  return [pathwise, score].map((each) => [each.means, each.variances, each.errors]);
 })"""
+
+
+DRAWN = """([laws, noise]) => laws.map((law) => noise.map((each) => {
+  const { pathwise, score } = VAE_LIVE.gradients(law)(each);
+  return [pathwise, score];
+}))"""
 
 
 LAWS = """laws => laws.map((law) => {
@@ -43,7 +49,7 @@ def normal(law):
 
 
 def by_autograd(law, noise):
-    """Pathwise and score-function estimates of the gradient in μ₁, one a draw, (K,) each."""
+    """Pathwise and score-function estimates of the gradient in μ, one a draw, (K, 2) each."""
     q, mean = normal(law)
     copies = mean.detach().expand(noise.shape).clone().requires_grad_()  # (K, 2)
     z = copies + noise @ q.scale_tril.detach().T  # (K, 2)
@@ -51,7 +57,7 @@ def by_autograd(law, noise):
     moved = MultivariateNormal(copies, q.covariance_matrix.detach())
     fixed = z.detach()
     (score,) = torch.autograd.grad(moved.log_prob(fixed).sum(), copies)
-    return pathwise[:, 0], fixed.square().sum(1) * score[:, 0]
+    return pathwise, fixed.square().sum(1, keepdim=True) * score
 
 
 def test_z_is_that_of_torch_and_keeps_its_noise():
@@ -77,7 +83,7 @@ def test_exact_variances_agree_with_a_quadrature():
     expected = []
     for law in laws:
         moments = []
-        for draws in by_autograd(law, grid):
+        for draws in (each[:, 0] for each in by_autograd(law, grid)):  # in μ₁
             moments.append(((weight * draws).sum(), (weight * draws.square()).sum()))
         (mean, square), (same, other) = moments
         torch.testing.assert_close(mean, same, rtol=0, atol=1e-9)  # neither is biased
@@ -92,20 +98,32 @@ def test_the_chapters_variances_are_four_and_fifty_six():
     assert computed("reparameterize").evaluate(LAWS, [law]) == [[2, 4, 4 * 2**2 + 14 * 2 + 12]]
 
 
-def test_running_means_variances_and_errors_are_those_of_torch():
-    laws, counts = settings(200), [2, 10, 300]
-    noise = torch.randn(300, 2, generator=torch.Generator().manual_seed(10), dtype=torch.float64)
-    sent = [laws, noise.flatten().tolist(), counts]
-    seen = torch.tensor(computed("reparameterize").evaluate(RUNS, sent), dtype=torch.float64)
-    expected = []
-    for law in laws:
-        rows = []
-        for draws in by_autograd(law, noise):
-            first = [draws[:count] for count in counts]
-            means, variances = (torch.stack([f(d) for d in first]) for f in (torch.mean, torch.var))
-            rows.append(torch.stack([means, variances, (variances / torch.tensor(counts)).sqrt()]))
-        expected.append(torch.stack(rows))
-    expected = torch.stack(expected)  # (200, 2, 3, 3)
+def test_every_arrow_is_the_gradient_that_torch_finds():
+    laws = settings(200)
+    noise = torch.randn(20, 2, generator=torch.Generator().manual_seed(11), dtype=torch.float64)
+    seen = computed("reparameterize").evaluate(DRAWN, [laws, noise.tolist()])
+    seen = torch.tensor(seen, dtype=torch.float64)  # (200, 20, 2, 2)
+    expected = torch.stack([torch.stack(by_autograd(law, noise), 1) for law in laws])
     difference = ((seen - expected).abs() / expected.abs().clamp(min=1)).max()
-    print(f"running estimates, 200 random settings: at most {difference:.1e} apart")
+    print(f"arrows, 200 random settings of 20 points: at most {difference:.1e} apart")
     assert difference <= 1e-5
+
+
+def test_means_variances_and_errors_are_those_of_torch():
+    laws = settings(200)
+    noise = torch.randn(300, 2, generator=torch.Generator().manual_seed(10), dtype=torch.float64)
+    worst = 0.0
+    for count in (2, 10, 300):
+        sent = [laws, noise.flatten().tolist(), count]
+        seen = torch.tensor(computed("reparameterize").evaluate(MEANS, sent), dtype=torch.float64)
+        expected = []
+        for law in laws:
+            rows = []
+            for draws in by_autograd(law, noise[:count]):
+                variance = draws.var(0)  # (2,)
+                rows.append(torch.stack([draws.mean(0), variance, (variance / count).sqrt()]))
+            expected.append(torch.stack(rows))
+        expected = torch.stack(expected)  # (200, 2, 3, 2)
+        worst = max(worst, ((seen - expected).abs() / expected.abs().clamp(min=1)).max())
+    print(f"estimates, 200 random settings: at most {worst:.1e} apart")
+    assert worst <= 1e-5

@@ -10,8 +10,8 @@ import io
 import json
 from pathlib import Path
 
-import export_four_maps
 import export_gaussians
+import export_rate_distortion
 import export_reparameterize
 import torch
 from matplotlib.figure import Figure
@@ -63,14 +63,14 @@ def latent_pad() -> Figure:
 
 SCRIPTS = {  # file: the variable, what it holds
     "weights": ("VAE_WEIGHTS", weights),
-    "spectrum": ("VAE_SPECTRUM", export_four_maps.exported),
+    "spectrum": ("VAE_SPECTRUM", export_rate_distortion.exported),
 }
 PICTURES = {
     "latent-pad": latent_pad,
     "slide-q": export_gaussians.slide_q,
     "gaussian-kl": export_gaussians.gaussian_kl,
     "reparameterize": export_reparameterize.picture,
-    "four-maps": export_four_maps.picture,
+    "rate-distortion": export_rate_distortion.picture,
 }
 
 

@@ -7,65 +7,53 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vae_tutorial.noise import generator, standard_normal
-from vae_tutorial.plotting import INKS, Line, Marks, Panel, panels
-from vae_tutorial.reparameterization import draw_full
+from vae_tutorial.plotting import INKS, abreast
+from vae_tutorial.reparameterization import pathwise_gradients, score_function_gradients
 
-MEAN, DEVIATIONS, CORRELATION = (1.0, -0.5), (1.2, 0.8), 0.7  # where the live figure begins
-FOLLOWED = 11  # a point of the noise, well off its centre
-
-
-def root() -> Tensor:
-    """The Cholesky factor of the covariance at the beginning, (2, 2)."""
-    first, second = DEVIATIONS
-    rest = second * math.sqrt(1 - CORRELATION**2)
-    return torch.tensor([[first, 0.0], [CORRELATION * second, rest]], dtype=torch.float64)
+SHOWN, ARROWS, SCALE = 200, 24, 0.16  # draws, those with arrows, an arrow for a unit of gradient
+ESTIMATES = {"rival": "score function", "encoder": "pathwise"}  # ink: name
 
 
-def plane(noise: Tensor, mean: Tensor, root: Tensor, ink: str, name: str) -> Panel:
-    """Noise (K, 2) as z, its curves at one and two deviations, one point followed."""
-    turn = torch.linspace(0, 2 * math.pi, 100, dtype=torch.float64)
-    circle = torch.stack([turn.cos(), turn.sin()], dim=-1)  # (100, 2)
-    z = draw_full(mean, root, noise)  # (K, 2)
-    rings = [draw_full(mean, root, radius * circle) for radius in (1, 2)]
-    layers = [Marks(*z.T, ink, shape="."), *(Line(*ring.T, ink) for ring in rings)]
-    layers.append(Line(*torch.stack([mean, z[FOLLOWED]]).T, "data"))
-    layers.append(Marks(*z[[FOLLOWED]].T, "data"))
-    limits = {"aspect": "equal", "xlim": (-4.5, 4.5), "ylim": (-4.5, 4.5)}
-    limits |= {"xticks": range(-4, 5, 2), "yticks": range(-4, 5, 2)}
-    return Panel(layers, f"${name}_1$", f"${name}_2$", axes=limits)
+def gradients(mean: Tensor, noise: Tensor) -> dict[str, Tensor]:
+    """Both estimates of the gradient of E‖z‖² in μ, (K, 2) each, where Σ = I."""
+    flat = torch.zeros_like(mean)  # log-variances
+    values = (mean + noise).square().sum(-1)  # (K,)
+    path = pathwise_gradients(lambda z: z.square().sum(-1), mean, flat, noise)
+    return {"rival": score_function_gradients(values, flat, noise).mean, "encoder": path.mean}
 
 
 def picture() -> Figure:
-    """The noise, the cloud that it becomes, and both gradient estimates with their spread."""
-    noise = standard_normal((20_000, 2), generator(7))  # (K, 2)
-    mean, zero = torch.tensor(MEAN, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
-    z = draw_full(mean, root(), noise)  # (K, 2)
-    slope = torch.linalg.solve_triangular(root().T, noise.T, upper=True)[0]  # of log q in μ₁, (K,)
-    estimates = {"rival": z.square().sum(1) * slope, "encoder": 2 * z[:, 0]}  # (K,) each
-    counts = torch.logspace(1, math.log10(len(noise)), 150).long()
-    layers, bands = [], []
-    for ink, draws in estimates.items():
-        means = torch.stack([draws[:count].mean() for count in counts])  # (150,)
-        errors = torch.stack([draws[:count].std() / count**0.5 for count in counts])  # (150,)
-        layers.append(Line(counts, means, ink))
-        bands.append((INKS[ink][0], means - 2 * errors, means + 2 * errors))
-    layers.append(Line(counts[[0, -1]], 2 * mean[[0, 0]], "data"))
-    axes = {"xscale": "log", "ylim": (-4, 8)}
-    figure = panels(
-        plane(noise[:200], zero, torch.eye(2, dtype=torch.float64), "prior", "\\varepsilon"),
-        plane(noise[:200], mean, root(), "encoder", "z"),
-        Panel(layers, "draws", "gradient in $\\mu_1$", axes=axes),
-        height=2.7,
-    )
-    for axes in figure.axes[:2]:
-        axes.lines[0].set_alpha(0.35)  # the cloud, behind its curves
-    chart = figure.axes[-1]
-    for color, low, high in bands:
-        chart.fill_between(counts.numpy(), low.numpy(), high.numpy(), color=color, alpha=0.2, lw=0)
-    for row, (ink, words) in enumerate(
-        (("rival", "score function"), ("encoder", "pathwise"), ("data", "exact"))
-    ):
-        place = (0.98, 0.95 - 0.09 * row)
-        style = {"color": INKS[ink][0], "ha": "right", "transform": chart.transAxes}
-        chart.text(*place, words, **style)
+    """Noise, the cloud with the arrows of both estimates, and their tips from one origin."""
+    noise = standard_normal((SHOWN, 2), generator(7))  # (K, 2)
+    mean = torch.ones(2, dtype=torch.float64)
+    z, drawn = mean + noise, gradients(mean, noise)
+    turn = torch.linspace(0, 2 * math.pi, 100, dtype=torch.float64)
+    circle = torch.stack([turn.cos(), turn.sin()])  # (2, 100)
+    heads = {"angles": "xy", "scale_units": "xy", "width": 0.006}
+    with abreast(2, 3.5) as (figure, (plane, tips)):
+        for radius in (1, 2, 3, 4):
+            plane.plot(*radius * circle, color="#CCCCCC", linewidth=0.75)
+        plane.plot(*noise.T, ".", color=INKS["prior"][0], alpha=0.3, markersize=4, mew=0)
+        plane.plot(*z.T, ".", color=INKS["encoder"][0], alpha=0.5, markersize=4, mew=0)
+        plane.plot(*mean[:, None] + 2 * circle, color=INKS["encoder"][0])
+        for row, (ink, name) in enumerate(ESTIMATES.items()):
+            color = INKS[ink][0]
+            at, arrows = z[:ARROWS].T, drawn[ink][:ARROWS].T
+            plane.quiver(*at, *arrows, color=color, scale=1 / SCALE, **heads)
+            tips.plot(*drawn[ink].T, ".", color=color, alpha=0.35, markersize=5, mew=0)
+            place = (0.02, 0.97 - 0.08 * row)
+            tips.text(*place, name, color=color, va="top", transform=tips.transAxes)
+        for ink in ESTIMATES:
+            average, error = drawn[ink].mean(0), drawn[ink].std(0) / SHOWN**0.5  # (2,) each
+            bars = {"xerr": 2 * error[0], "yerr": 2 * error[1], "color": INKS[ink][0]}
+            tips.errorbar(*average, **bars, linewidth=2, zorder=5)
+        plane.plot(*mean, "o", color="#222222", markeredgecolor="white")
+        tips.plot(*2 * mean, "o", color="#222222", markerfacecolor="none", markersize=7)
+        plane.text(
+            0.02, 0.97, "noise ε", color=INKS["prior"][0], va="top", transform=plane.transAxes
+        )
+        plane.set(xlim=(-5, 5), ylim=(-5, 5), xlabel="ε₁ and z₁", ylabel="ε₂ and z₂")
+        tips.set(xlim=(-14, 14), ylim=(-14, 14), xlabel="gradient in μ₁", ylabel="in μ₂")
+        for axes in (plane, tips):
+            axes.set(aspect="equal")
     return figure

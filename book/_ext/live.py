@@ -15,7 +15,7 @@ FIGURES = {  # name: what its page loads after the engine
     "slide-q": ("live-gaussians", "slide-q"),
     "gaussian-kl": ("live-gaussians", "gaussian-kl"),
     "reparameterize": ("gradients", "reparameterize"),
-    "four-maps": ("spectrum", "four-maps"),
+    "rate-distortion": ("spectrum", "losses", "rate-distortion"),
 }
 
 

@@ -87,6 +87,12 @@ def test_a_touch_changes_what_a_figure_says(figure):
 
 
 @each_figure
+def test_the_picture_gives_way_to_the_figure(figure):
+    assert figure.locator("canvas").first.is_visible()
+    assert not figure.locator("img").is_visible()  # also where narrow screens have another one
+
+
+@each_figure
 def test_without_scripts_a_figure_shows_its_picture(browser, page, name):
     context = browser.new_context(java_script_enabled=False)
     with open_file(context, page) as opened:

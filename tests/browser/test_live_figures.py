@@ -15,6 +15,11 @@ from vae_tutorial.pretrained import two_latents
 PHONE = {"viewport": {"width": 320, "height": 900}, "has_touch": True, "is_mobile": True}
 
 
+def unfold(page):
+    """Open what is folded away, so that it is looked at, too."""
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+
+
 def test_the_decoder_agrees_with_torch_at_two_thousand_latents(opened):
     z = 2 * torch.randn(2000, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     decoded = opened().evaluate("zs => zs.map(z => [...VAE_LIVE.decode(z)])", z.tolist())
@@ -87,10 +92,13 @@ def test_a_finger_drags_z_on_a_narrow_screen(opened):
 @pytest.mark.parametrize("figure", live.FIGURES)
 def test_on_a_narrow_screen_nothing_overflows_and_a_finger_finds_the_controls(opened, figure):
     page = opened(figure, **PHONE)
+    unfold(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
-    for control in page.locator("input, button").all():
+    for control in page.locator("input, button, select, summary").locator("visible=true").all():
         assert control.bounding_box()["height"] >= 20
-    for target in page.locator("label, button").all():  # WCAG 2.2, target size
+    for target in (
+        page.locator("label, button, summary").locator("visible=true").all()
+    ):  # WCAG 2.2, target size
         assert target.bounding_box()["height"] >= 24
     assert page.errors == []
 
@@ -135,11 +143,12 @@ def test_without_scripts_and_in_print_the_picture_is_shown(opened, figure):
 @pytest.mark.parametrize("figure", live.FIGURES)
 def test_every_control_and_picture_has_a_name_and_tab_visits_all_controls(opened, figure):
     page = opened(figure)
+    unfold(page)
     for canvas in page.locator("canvas").all():
         assert canvas.get_attribute("role") == "img"
         assert canvas.get_attribute("aria-label").endswith(".")
     reached = set()
-    for _ in range(page.locator("canvas[tabindex], input, button").count()):
+    for _ in range(page.locator("canvas[tabindex], input, select, button, summary").count()):
         press(page, "Tab")
         reached.add(page.evaluate("document.activeElement.outerHTML"))
     groups = page.locator("fieldset").count()  # Tab visits one radio button of each

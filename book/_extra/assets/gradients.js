@@ -1,11 +1,12 @@
 /* The numbers of the live figure reparameterize; nothing here touches the page.
 
    A law N(μ, Σ) of two latents is {mean, deviations: [σ₁, σ₂], correlation: ρ}. Noise is (2K)
-   numbers, ε₁ and ε₂ in turn. Two estimates, pathwise and score function, of the gradient in μ₁
-   of E‖z‖² are computed from the same draws. */
+   numbers, ε₁ and ε₂ in turn. Two estimates, pathwise and score function, of the gradient in μ of
+   E‖z‖² are computed from the same draws. */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
+  const ESTIMATES = ["pathwise", "score"];
 
   /* L, lower triangular, with L Lᵀ = Σ: [L₁₁, L₂₁, L₂₂]. */
   function cholesky({ deviations, correlation }) {
@@ -35,39 +36,34 @@
     return { exact: 2 * mean[0], pathwise: 4 * s, score: second - 4 * mean[0] ** 2 };
   };
 
-  /* Both estimates in one draw: {pathwise, score}. */
+  /* Both estimates in one draw, two coordinates each: {pathwise, score}. */
   LIVE.gradients = (law) => {
     const move = LIVE.moved(law);
     const [a, b, c] = cholesky(law);
     return (noise) => {
       const [first, second] = move(noise);
-      const score = (noise[0] - (b * noise[1]) / c) / a; // (L⁻ᵀ ε)₁, the gradient of log q in μ₁
-      return { pathwise: 2 * first, score: (first ** 2 + second ** 2) * score };
+      const value = first ** 2 + second ** 2; // ‖z‖²
+      const score = [(noise[0] - (b * noise[1]) / c) / a, noise[1] / c]; // L⁻ᵀ ε, of log q in μ
+      return { pathwise: [2 * first, 2 * second], score: score.map((slope) => value * slope) };
     };
   };
 
-  /* Mean, variance (divisor n − 1) and standard error of the first n draws, for each n of counts,
-     which must rise: {pathwise: {means, variances, errors}, score: the same}. */
-  LIVE.gradientRuns = (law, noise, counts) => {
+  /* Mean, variance (divisor n − 1) and standard error of the first n draws, each (2):
+     {pathwise: {means, variances, errors}, score: the same}. */
+  LIVE.gradientMeans = (law, noise, count) => {
     const one = LIVE.gradients(law);
-    const runs = {};
-    const moments = {};
-    for (const name of ["pathwise", "score"]) {
-      runs[name] = { means: [], variances: [], errors: [] };
-      moments[name] = LIVE.moments();
+    const moments = ESTIMATES.map(() => [LIVE.moments(), LIVE.moments()]);
+    for (let n = 0; n < count; n += 1) {
+      const drawn = one([noise[2 * n], noise[2 * n + 1]]);
+      ESTIMATES.forEach((name, i) => {
+        for (const axis of [0, 1]) moments[i][axis].add(drawn[name][axis]);
+      });
     }
-    let n = 0;
-    for (const count of counts) {
-      for (; n < count; n += 1) {
-        const drawn = one([noise[2 * n], noise[2 * n + 1]]);
-        for (const name in moments) moments[name].add(drawn[name]);
-      }
-      for (const name in runs) {
-        runs[name].means.push(moments[name].mean);
-        runs[name].variances.push(moments[name].variance);
-        runs[name].errors.push(moments[name].error);
-      }
-    }
-    return runs;
+    const summary = (both) => ({
+      means: both.map(({ mean }) => mean),
+      variances: both.map(({ variance }) => variance),
+      errors: both.map(({ error }) => error),
+    });
+    return Object.fromEntries(ESTIMATES.map((name, i) => [name, summary(moments[i])]));
   };
 })();

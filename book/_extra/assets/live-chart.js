@@ -7,6 +7,7 @@
    chart.points(xs, ys, ink, radius, opacity)   small discs, all alike
    chart.disc(x, y, radius, {fill, edge, width})   one disc, whole even at the chart's edge; fill and
                                            edge are inks, either may be left out
+   chart.arrow(from, to, ink, width)       from one place [x, y] to another, head and all
    chart.gap(xs, lows, highs)              the hatched grey band between a bound and the truth
    chart.band(xs, lows, highs, ink)        a pale tint between two curves
    chart.stripes(xs, lows, highs, ink)     stripes between two curves, that slant the other way
@@ -30,6 +31,7 @@
  *   points: (xs: Numbers, ys: Numbers, ink: string, radius: number, opacity: number) => void,
  *   disc: (x: number, y: number, radius: number,
  *     style: {fill?: string, edge?: string, width?: number}) => void,
+ *   arrow: (from: number[], to: number[], ink: Ink, width: number) => void,
  *   gap: (xs: Numbers, lows: Numbers, highs: Numbers) => void,
  *   band: (xs: Numbers, lows: Numbers, highs: Numbers, ink: Ink) => void,
  *   stripes: (xs: Numbers, lows: Numbers, highs: Numbers, ink: string) => void,
@@ -177,6 +179,29 @@
       }
     }
 
+    /* The head is no longer than half the arrow. */
+    function arrow(from, to, ink, width) {
+      const [x, y, endX, endY] = [toX(from[0]), toY(from[1]), toX(to[0]), toY(to[1])];
+      const [length, angle] = [Math.hypot(endX - x, endY - y), Math.atan2(endY - y, endX - x)];
+      const head = Math.min(5 + 2 * width, length / 2);
+      inside(() => {
+        pen.translate(endX, endY);
+        pen.rotate(angle);
+        pen.strokeStyle = colorOf(ink);
+        pen.fillStyle = colorOf(ink);
+        pen.lineWidth = width;
+        pen.beginPath();
+        pen.moveTo(-length, 0);
+        pen.lineTo(-head, 0);
+        pen.stroke();
+        pen.beginPath();
+        pen.moveTo(0, 0);
+        pen.lineTo(-head, head / 2.5);
+        pen.lineTo(-head, -head / 2.5);
+        pen.fill();
+      });
+    }
+
     /* Fills what lies between two curves. */
     function between(xs, lows, highs, ink) {
       pen.beginPath();
@@ -246,7 +271,7 @@
       [left, right] = x;
       [bottom, top] = y;
     }
-    const shapes = { clear, line, points, disc, gap, band, stripes, key, text, range };
+    const shapes = { clear, line, points, disc, arrow, gap, band, stripes, key, text, range };
     return { canvas, ...shapes, toX, toY, fromX, fromY };
   };
 })();

@@ -18,6 +18,9 @@
      stage.column({pinned})                a new column; columns stand side by side where they fit.
                                            On a phone the pinned column, of small images and
                                            readouts, comes first and stays in sight under the hand
+     stage.row(parts), stage.stack(parts)  what the function `parts` makes stands in one row, or in one
+                                           pile; a pile in a row is a picture with its caption
+     stage.fold({name, label}, parts)      what the function makes stands folded away below its label
      stage.canvas({width, aspect})         {element, context, width, height, describe(words)}: at most
                                            width pixels wide, height = aspect · width, any pixel ratio
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
@@ -29,12 +32,17 @@
                                            turns the value into the number that the reader sees
      stage.choice({name, label, options, value})   radio buttons, options {key: words}:
                                            {value, set(key)}
+     stage.menu({name, label, options, value})     the same as a drop-down list
+     stage.number({name, label, minimum, maximum, value})   a field for a number that is typed:
+                                           {element, value, set(value)}; what is no number between
+                                           the limits is marked, and the value stays
      stage.button(words, action)           {element}: calls action, then updates
      stage.readout(label)                  {show(words)}: a line of text, label and value
-     stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
+     stage.pad(chart, horizontal, vertical, tap)   drag, touch and arrow keys on the chart move the two
                                            sliders (one may be null), Shift ten steps; where
                                            vertical has a function `at`, a drag to the height y of
-                                           the chart sets it to at(y), not to y
+                                           the chart sets it to at(y), not to y; tap, if given,
+                                           is called after a click that dragged nothing, and on Enter
      stage.update(function)                see above; it returns what is announced, politely
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
@@ -62,15 +70,23 @@
  *   value: number, home?: number, decimals?: number, shows?: (value: number) => number}} SliderSettings
  * @typedef {{name: string, label: string, options: Record<string, string | number>,
  *   value: string}} ChoiceSettings
+ * @typedef {{name: string, label: string, minimum: number, maximum: number,
+ *   value: number}} NumberSettings
+ * @typedef {{element: HTMLElement, value: number, set: (wanted: number) => void}} NumberField
  * @typedef {{column: (kind?: {pinned: boolean}) => void,
  *   canvas: (size: {width: number, aspect: number}) => Canvas,
  *   chart: (size: {width: number, aspect: number, x: Axis, y: Axis}) => Chart,
  *   image: (size: {width: number, rows: number, columns: number}) => PixelImage,
  *   slider: (settings: SliderSettings) => Slider,
  *   choice: (settings: ChoiceSettings) => Choice,
+ *   menu: (settings: ChoiceSettings) => Choice,
+ *   row: (parts: () => void) => void, stack: (parts: () => void) => void,
+ *   fold: (settings: {name: string, label: string}, parts: () => void) => void,
+ *   number: (settings: NumberSettings) => NumberField,
  *   button: (words: string, action: () => void) => {element: HTMLButtonElement},
  *   readout: (label: string) => {show: (words: string) => void},
- *   pad: (drawn: Chart, horizontal: Movable | null, vertical: Movable | null) => void,
+ *   pad: (drawn: Chart, horizontal: Movable | null, vertical: Movable | null,
+ *     tap?: () => void) => void,
  *   update: (action: () => string) => void,
  *   animate: (step: () => boolean) => void,
  *   stop: () => void,
@@ -83,6 +99,7 @@
   "use strict";
   const LIVE = window.VAE_LIVE;
   const QUIET = 500; // milliseconds without a change before it is announced
+  const STILL = 5; // pixels: a pointer that moved by less has dragged nothing
   let groups = 0; // radio buttons of one choice share a name
   LIVE.stages = {};
 
@@ -191,6 +208,29 @@
     function place() {
       if (!column) startColumn();
       return column;
+    }
+
+    /** @param {"row" | "stack"} kind */
+    const group = (kind) => (parts) => {
+      const outer = place();
+      column = make("div", outer, { className: `live-${kind}` });
+      parts();
+      column = outer;
+    };
+
+    function fold({ name, label }, parts) {
+      const outer = place();
+      const folded = make("details", outer, { className: "live-fold" });
+      make("summary", folded, { textContent: label });
+      keep(
+        name,
+        () => (folded.open ? "open" : ""),
+        (text) => (folded.open = text === "open"),
+      );
+      folded.addEventListener("toggle", changed);
+      column = make("div", folded, { className: "live-stack" });
+      parts();
+      column = outer;
     }
 
     /**
@@ -330,6 +370,65 @@
     }
 
     /**
+     * @param {ChoiceSettings} settings
+     * @returns {Choice}
+     */
+    function menu({ name, label, options, value }) {
+      const line = make("label", place(), { className: "live-menu" });
+      make("span", line, { textContent: label });
+      const list = make("select", line);
+      for (const [key, words] of Object.entries(options)) {
+        make("option", list, { value: key, textContent: words });
+      }
+      const made = /** @type {Choice} */ ({ value });
+      made.set = (key) => {
+        made.value = key;
+        list.value = key;
+      };
+      made.set(value);
+      keep(
+        name,
+        () => made.value,
+        (text) => made.set(Object.hasOwn(options, text) ? text : value),
+      );
+      list.addEventListener("change", () => {
+        made.value = list.value;
+        changed();
+      });
+      return made;
+    }
+
+    /**
+     * @param {NumberSettings} settings
+     * @returns {NumberField}
+     */
+    function number({ name, label, minimum, maximum, value }) {
+      const line = make("label", place(), { className: "live-number" });
+      make("span", line, { textContent: label });
+      const input = make("input", line, { type: "text", inputMode: "decimal", value });
+      const made = /** @type {NumberField} */ ({ element: line, value });
+      const read = (text) => (text.trim() === "" ? Number.NaN : Number(text.replace(",", ".")));
+      const fits = (wanted) => wanted >= minimum && wanted <= maximum; // never true of NaN
+      made.set = (wanted) => {
+        made.value = fits(wanted) ? wanted : value;
+        input.value = made.value;
+        input.removeAttribute("aria-invalid");
+      };
+      keep(
+        name,
+        () => String(made.value),
+        (text) => made.set(read(text)),
+      );
+      input.addEventListener("input", () => {
+        const typed = read(input.value);
+        input.setAttribute("aria-invalid", String(!fits(typed)));
+        if (fits(typed)) made.value = typed;
+        changed();
+      });
+      return made;
+    }
+
+    /**
      * @param {string} words
      * @param {() => void} action
      */
@@ -357,8 +456,9 @@
      * @param {Chart} drawn
      * @param {Movable | null} horizontal
      * @param {Movable | null} vertical
+     * @param {() => void} [tap]
      */
-    function pad(drawn, horizontal, vertical) {
+    function pad(drawn, horizontal, vertical, tap = () => {}) {
       const { element } = drawn.canvas;
       const sliders = [horizontal, vertical];
       const { at = (y) => y } = vertical || {};
@@ -370,14 +470,28 @@
         vertical?.set(at(drawn.fromY(event.clientY - box.top)));
         changed();
       }
+      let start = null; // where the pointer went down, until it has dragged
       element.addEventListener("pointerdown", (event) => {
         element.setPointerCapture(event.pointerId);
+        start = [event.clientX, event.clientY];
         move(event);
       });
       element.addEventListener("pointermove", (event) => {
-        if (element.hasPointerCapture(event.pointerId)) move(event);
+        if (!element.hasPointerCapture(event.pointerId)) return;
+        if (start && Math.hypot(event.clientX - start[0], event.clientY - start[1]) < STILL) return;
+        start = null;
+        move(event);
+      });
+      element.addEventListener("pointerup", () => {
+        if (!start) return;
+        tap();
+        changed();
       });
       element.addEventListener("keydown", (event) => {
+        if (event.key === "Enter") {
+          tap();
+          changed();
+        }
         const steps = arrow(event);
         const home = event.key === "Home";
         if (!home && steps[0] + steps[1] === 0) return;
@@ -409,7 +523,8 @@
       frame = requestAnimationFrame(next);
     }
 
-    const parts = { canvas, chart, image, slider, choice, button, readout, pad };
+    const parts = { canvas, chart, image, slider, choice, menu, number, button, readout, pad };
+    const together = { row: group("row"), stack: group("stack"), fold };
     const life = {
       guard,
       redraw,
@@ -419,6 +534,6 @@
       stop,
       update: (action) => (update = action),
     };
-    return { root, values: {}, column: startColumn, ...parts, ...life };
+    return { root, values: {}, column: startColumn, ...together, ...parts, ...life };
   }
 })();

@@ -1,138 +1,149 @@
-/* Noise ε that stays put while μ, σ and ρ move: z = μ + Lε follows as one cloud.
+/* Noise ε that stays put while μ and Σ move: z = μ + Lε follows as one cloud, and each z asks for a
+   change of μ that would raise f(z) = ‖z‖², in two ways.
 
-   The same draws, and more of them, feed two estimates of the gradient in μ₁ of E‖z‖²: pathwise
-   and score function, each with its spread. Their numbers: see gradients.js. */
+   The pathwise arrow is the slope of f at z. The score-function arrow is the value of f at z, along
+   the direction that makes this z likelier. Moved to one origin, the arrows are two clouds with one
+   mean, the gradient of E f. Their numbers: see gradients.js. */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
-  const SHOWN = 200; // the draws in the planes, and the first of the estimates
+  const SHOWN = 200; // the draws that are drawn, and the first of the estimates
+  const ARROWS = 24; // of these have arrows
+  const SCALE = 0.16; // an arrow's length for one unit of gradient, in units of z
   const LIMIT = 20000; // draws at most
   const PRESS = 1000; // draws that one press adds where motion is to be reduced
   const PACE = 1.012; // growth of their number in a frame elsewhere
   const TURN = LIVE.linspace(0, 2 * Math.PI, 100);
-  const POWERS = LIVE.linspace(1, Math.log10(LIMIT), 150);
-  const COUNTS = [...new Set(POWERS.map((power) => Math.round(10 ** power)))];
+  const ESTIMATES = { score: "rival", pathwise: "encoder" }; // and their inks, the last on top
 
   const pair = (noise, k) => [noise[2 * k], noise[2 * k + 1]];
+  const columns = (points) => [points.map(([x]) => x), points.map(([, y]) => y)];
 
-  /* The cloud, its curves at one and two deviations, and one point followed from the centre. */
-  function drawPlane(chart, move, noise, followed, ink) {
-    const places = Array.from({ length: SHOWN }, (_, k) => move(pair(noise, k)));
-    const [centre, place] = [move([0, 0]), places[followed]];
-    chart.clear();
-    chart.points(
-      places.map(([x]) => x),
-      places.map(([, y]) => y),
-      ink,
-      2.5,
-      0.55,
-    );
-    for (const radius of [1, 2]) {
-      const ring = TURN.map((angle) => move([radius * Math.cos(angle), radius * Math.sin(angle)]));
-      chart.line(
-        ring.map(([x]) => x),
-        ring.map(([, y]) => y),
-        ink,
-      );
+  /* Circles on which ‖z‖² is 1, 4, 9 and 16. */
+  function drawHeights(chart) {
+    const pen = chart.canvas.context;
+    pen.strokeStyle = "#CCCCCC";
+    pen.lineWidth = 1;
+    for (const radius of [1, 2, 3, 4]) {
+      const [across, down] = [chart.toX(radius) - chart.toX(0), chart.toY(0) - chart.toY(radius)];
+      pen.beginPath();
+      pen.ellipse(chart.toX(0), chart.toY(0), across, down, 0, 0, 2 * Math.PI);
+      pen.stroke();
     }
-    chart.line([centre[0], place[0]], [centre[1], place[1]], "data");
-    chart.disc(place[0], place[1], 7, { edge: "data", width: 2 });
-    return place;
   }
 
-  function drawRuns(chart, counts, runs, exact) {
-    const xs = counts.map(Math.log10);
-    const named = { score: ["rival", "score function"], pathwise: ["encoder", "pathwise"] };
-    chart.range([1, Math.log10(LIMIT)], [exact - 6, exact + 6]);
+  /* The noise, the cloud with its curve at two deviations, and the arrows of the first points. */
+  function drawPlane(chart, law, noise, estimates) {
+    const [move, gradients] = [LIVE.moved(law), LIVE.gradients(law)];
+    const still = Array.from({ length: SHOWN }, (_, k) => pair(noise, k));
+    const ring = TURN.map((angle) => move([2 * Math.cos(angle), 2 * Math.sin(angle)]));
     chart.clear();
-    for (const [name, [ink]] of Object.entries(named)) {
-      const { means, errors } = runs[name];
-      const lows = means.map((mean, i) => mean - 2 * errors[i]);
-      const highs = means.map((mean, i) => mean + 2 * errors[i]);
-      chart.band(xs, lows, highs, ink);
-      chart.line(xs, means, ink);
+    drawHeights(chart);
+    chart.points(...columns(still), "prior", 2, 0.3);
+    chart.points(...columns(still.map(move)), "encoder", 2, 0.5);
+    chart.line(...columns(ring), "encoder");
+    for (const name of estimates) {
+      for (const each of still.slice(0, ARROWS)) {
+        const [z, gradient] = [move(each), gradients(each)[name]];
+        const tip = [z[0] + SCALE * gradient[0], z[1] + SCALE * gradient[1]];
+        chart.arrow(z, tip, ESTIMATES[name], 1.25);
+      }
     }
-    chart.line([1, Math.log10(LIMIT)], [exact, exact], "data");
-    chart.key([...Object.values(named), ["data", "exact, 2μ₁"]], "right");
+    chart.disc(law.mean[0], law.mean[1], 5, { fill: "data", edge: "white", width: 1.5 });
+    const names = { "score function": "rival", "z, pathwise": "encoder", "noise ε": "prior" };
+    Object.entries(names).forEach(([words, ink], row) => {
+      chart.text(-4.8, -4.6 + 0.6 * row, words, ink, "left");
+    });
+  }
+
+  /* The tips of the arrows of both estimates, moved to one origin; their means with bars of two
+     standard errors each way; and the exact gradient. */
+  function drawTips(chart, law, noise, means) {
+    const gradients = LIVE.gradients(law);
+    const drawn = Array.from({ length: SHOWN }, (_, k) => gradients(pair(noise, k)));
+    chart.clear();
+    for (const name of Object.keys(ESTIMATES)) {
+      chart.points(...columns(drawn.map((each) => each[name])), ESTIMATES[name], 2, 0.35);
+    }
+    for (const [name, ink] of Object.entries(ESTIMATES)) {
+      const [[x, y], [across, up]] = [means[name].means, means[name].errors];
+      chart.arrow([0, 0], [x, y], ink, name === "score" ? 5 : 2); // neither hides the other
+      chart.line([x - 2 * across, x + 2 * across], [y, y], ink, []);
+      chart.line([x, x], [y - 2 * up, y + 2 * up], ink, []);
+    }
+    const [x, y] = law.mean;
+    chart.disc(2 * x, 2 * y, 6, { edge: "data", width: 2 });
   }
 
   LIVE.figure("reparameterize", (stage) => {
     const random = LIVE.generator(7);
     let noise = random.normals(2 * LIMIT); // (2K)
     let count = SHOWN;
-    let followed = 8; // one that lies well off the centre
     let running = false;
+    const place = { minimum: -2, maximum: 2, step: 0.05, value: 1 };
+    const width = { minimum: 0.2, maximum: 1.6, step: 0.05, value: 1 };
+
+    stage.column();
     const axis = { range: [-5, 5], ticks: [-4, -2, 0, 2, 4] };
-    const planes = { width: 340, aspect: 1 };
-    const place = { minimum: -2, maximum: 2, step: 0.05 };
-    const width = { minimum: 0.2, maximum: 1.6, step: 0.05 };
-
-    stage.column();
-    const outside = stage.chart({
-      ...planes,
-      x: { ...axis, label: "noise, ε₁" },
-      y: { ...axis, label: "noise, ε₂" },
-    });
-    const widths = [
-      stage.slider({ ...width, name: "sigma1", label: "σ₁", value: 1.2 }),
-      stage.slider({ ...width, name: "sigma2", label: "σ₂", value: 0.8 }),
-    ];
-    const range = { minimum: -0.95, maximum: 0.95, step: 0.05 };
-    const tilt = stage.slider({ ...range, name: "rho", label: "ρ", value: 0.7 });
-    stage.button("Follow another point", () => (followed = (followed + 1) % SHOWN));
-
-    stage.column();
-    const inside = stage.chart({
-      ...planes,
-      x: { ...axis, label: "first latent, z₁" },
-      y: { ...axis, label: "second latent, z₂" },
-    });
-    const means = [
-      stage.slider({ ...place, name: "mu1", label: "μ₁", value: 1, home: 0 }),
-      stage.slider({ ...place, name: "mu2", label: "μ₂", value: -0.5, home: 0 }),
-    ];
-    stage.pad(inside, means[0], means[1]);
-    stage.button("Set μ = (1, 1) and Σ = I", () => {
-      for (const each of [...means, ...widths]) each.set(1);
-      tilt.set(0);
-    });
-
-    stage.column();
-    const chart = stage.chart({
+    const plane = stage.chart({
       width: 340,
-      aspect: 0.85,
-      x: {
-        range: [1, Math.log10(LIMIT)],
-        label: "draws, log scale",
-        ticks: [1, 2, 3, 4],
-        words: (power) => (10 ** power).toLocaleString("en-GB"),
-      },
-      y: { range: [-4, 8], label: "gradient in μ₁ of E‖z‖²" }, // moves with the exact value
+      aspect: 1,
+      x: { ...axis, label: "ε₁ and z₁" },
+      y: { ...axis, label: "ε₂ and z₂" },
+    });
+    const arrows = stage.choice({
+      name: "arrows",
+      label: "Arrows",
+      options: { both: "both", pathwise: "pathwise", score: "score function" },
+      value: "both",
+    });
+    const widths = [stage.slider({ ...width, name: "sigma1", label: "σ₁" })];
+    let means = [];
+    let tilt = widths[0];
+    stage.fold({ name: "more", label: "More: σ₂, ρ and μ" }, () => {
+      widths.push(stage.slider({ ...width, name: "sigma2", label: "σ₂" }));
+      const range = { minimum: -0.95, maximum: 0.95, step: 0.05 };
+      tilt = stage.slider({ ...range, name: "rho", label: "ρ", value: 0 });
+      means = [
+        stage.slider({ ...place, name: "mu1", label: "μ₁", home: 0 }),
+        stage.slider({ ...place, name: "mu2", label: "μ₂", home: 0 }),
+      ];
+    });
+    stage.pad(plane, means[0], means[1]);
+
+    stage.column({ pinned: true });
+    const reach = { range: [-14, 14], ticks: [-10, 0, 10] };
+    const tips = stage.chart({
+      width: 340,
+      aspect: 1,
+      x: { ...reach, label: "gradient in μ₁" },
+      y: { ...reach, label: "in μ₂" },
+    });
+    const lines = {};
+    stage.stack(() => {
+      lines.exact = stage.readout("exact, 2μ₁");
+      lines.pathwise = stage.readout("pathwise");
+      lines.score = stage.readout("score function");
+      lines.variances = stage.readout("exact variances");
     });
 
     stage.column();
-    const lines = {
-      count: stage.readout("draws"),
-      exact: stage.readout("exact gradient"),
-      pathwise: stage.readout("pathwise"),
-      pathwiseVariance: stage.readout("its variance (exact)"),
-      score: stage.readout("score function"),
-      scoreVariance: stage.readout("its variance (exact)"),
-      ratio: stage.readout("ratio of exact variances"),
-    };
-    const draw = stage.button("", () => {
-      running = !running && count < LIMIT;
-      if (!running) return stage.stop();
-      const target = LIVE.reducedMotion() ? Math.min(LIMIT, count + PRESS) : LIMIT;
-      stage.animate(() => {
-        count = Math.min(target, LIVE.reducedMotion() ? target : Math.ceil(count * PACE));
-        running = count < target;
-        return running;
+    let draw = null;
+    stage.row(() => {
+      draw = stage.button("", () => {
+        running = !running && count < LIMIT;
+        if (!running) return stage.stop();
+        const target = LIVE.reducedMotion() ? Math.min(LIMIT, count + PRESS) : LIMIT;
+        stage.animate(() => {
+          count = Math.min(target, LIVE.reducedMotion() ? target : Math.ceil(count * PACE));
+          running = count < target;
+          return running;
+        });
       });
-    });
-    stage.button("Take new noise", () => {
-      stage.stop();
-      [noise, count, running] = [random.normals(2 * LIMIT), SHOWN, false];
+      stage.button("Take new noise", () => {
+        stage.stop();
+        [noise, count, running] = [random.normals(2 * LIMIT), SHOWN, false];
+      });
     });
 
     function buttonWords() {
@@ -144,41 +155,43 @@
     stage.update(() => {
       const [mean, deviations] = [means, widths].map((each) => each.map(({ value }) => value));
       const law = { mean, deviations, correlation: tilt.value };
-      const counts = [...COUNTS.filter((each) => each < count), count];
-      const runs = LIVE.gradientRuns(law, noise, counts);
+      const estimates = LIVE.gradientMeans(law, noise, count);
       const exact = LIVE.gradientLaw(law);
-      const epsilon = drawPlane(outside, (each) => each, noise, followed, "prior");
-      const z = drawPlane(inside, LIVE.moved(law), noise, followed, "encoder");
-      drawRuns(chart, counts, runs, exact.exact);
+      drawPlane(plane, law, noise, Object.keys(ESTIMATES).filter(isShown));
+      drawTips(tips, law, noise, estimates);
 
       const both = (values) => `(${values.map((each) => LIVE.number(each, 2)).join(", ")})`;
       const seen = (name) => {
-        const [average, error] = [runs[name].means.at(-1), runs[name].errors.at(-1)];
+        const [[average], [error]] = [estimates[name].means, estimates[name].errors];
         return `${LIVE.number(average, 2)} ± ${LIVE.number(2 * error, 2)}`;
       };
-      for (const name of ["pathwise", "score"]) {
-        const variance = LIVE.number(runs[name].variances.at(-1), 2);
-        lines[name].show(seen(name));
-        lines[`${name}Variance`].show(`${variance} (${LIVE.number(exact[name], 2)})`);
-      }
-      const drawn = count.toLocaleString("en-GB");
-      lines.count.show(drawn);
       lines.exact.show(LIVE.number(exact.exact, 2));
-      lines.ratio.show(LIVE.number(exact.score / exact.pathwise, 1));
+      lines.pathwise.show(seen("pathwise"));
+      lines.score.show(seen("score"));
+      const variances = [exact.pathwise, exact.score].map((each) => LIVE.number(each, 1));
+      lines.variances.show(variances.join("; "));
       draw.element.textContent = buttonWords();
 
+      const drawn = count.toLocaleString("en-GB");
       const shape = `σ = ${both(deviations)}, ρ = ${LIVE.number(tilt.value, 2)}`;
-      const where = `ε = ${both(epsilon)}, which becomes z = ${both(z)}`;
-      const estimates = `pathwise ${seen("pathwise")}, score function ${seen("score")}`;
-      const result = `After ${drawn} draws: ${estimates}; exact ${LIVE.number(exact.exact, 2)}.`;
-      outside.canvas.describe(`${SHOWN} noise points that stay put. One is followed: ${where}.`);
-      inside.canvas.describe(
-        `The same points as z, around μ = ${both(mean)}, ${shape}. ` +
+      const result =
+        `After ${drawn} draws: pathwise ${seen("pathwise")}, score function ${seen("score")}; ` +
+        `exact ${LIVE.number(exact.exact, 2)}. Variances of a draw: ${variances.join(" and ")}.`;
+      plane.canvas.describe(
+        `${SHOWN} noise points that stay put around 0, and the same points as z, around ` +
+          `μ = ${both(mean)}, ${shape}. On ${ARROWS} of them, arrows: ${arrows.value}. ` +
           "Arrow keys move μ, with shift further; Home puts it in the centre.",
       );
-      chart.canvas.describe(`Both gradient estimates against the number of draws. ${result}`);
-      stage.values = { ...law, noise, count, epsilon, z, runs, exact, running };
+      tips.canvas.describe(
+        `The arrows of both estimates from one origin: a narrow cloud, pathwise, and a wide one, ` +
+          `score function, around the exact gradient ${both(mean.map((each) => 2 * each))}. ${result}`,
+      );
+      stage.values = { ...law, noise, count, estimates, exact, running, arrows: arrows.value };
       return `μ = ${both(mean)}, ${shape}. ${result}`;
     });
+
+    function isShown(name) {
+      return arrows.value === "both" || arrows.value === name;
+    }
   });
 })();

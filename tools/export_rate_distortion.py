@@ -1,4 +1,4 @@
-"""What the live figure four-maps needs: the digits' spectrum, and a picture for paper."""
+"""What the live figure rate-distortion needs: the digits' spectrum, and a picture for paper."""
 
 import torch
 from matplotlib.figure import Figure
@@ -6,10 +6,11 @@ from torch import Tensor
 
 from vae_tutorial.data import load_digits
 from vae_tutorial.linear import most_likely_at, optimal_encoder, rate_law, spectrum
-from vae_tutorial.plotting import INKS, styled
+from vae_tutorial.plotting import INKS, abreast
 
 LOWEST, BEGIN = 10**-2.3, 10**-1.3  # σ²: the slider's least, and where it begins
 DIGIT = 3
+MARK = 32.0  # σ² of the loss that is marked: a mean over 64 pixels plus the KL
 
 
 def ten_digits() -> Tensor:
@@ -41,7 +42,7 @@ def copies(images: Tensor, variance: float) -> Tensor:
 
 
 def picture() -> Figure:
-    """Eigenvalues against σ², the rate-distortion curve with a tangent, and one digit's copies."""
+    """Eigenvalues against σ², the rate-distortion curve with a tangent, and one digit's copy."""
     data = spectrum(load_digits(torch.float64).train)
     shown, image = data.eigenvalues[:48].numpy(), ten_digits()[DIGIT]
     begin = torch.tensor(BEGIN, dtype=torch.float64)
@@ -49,13 +50,16 @@ def picture() -> Figure:
     rate, error = (value.item() for value in rate_law(data.eigenvalues, begin, 64))
     decoder, dash, width = INKS["decoder"]
     level = {"color": decoder, "linestyle": dash, "linewidth": width}
-    with styled(1, 3, (7.2, 2.7)) as (figure, ((left, middle, right),)):
+    with abreast(3, 2.7) as (figure, (left, middle, right)):
+        left.axhspan(10**-2.5, BEGIN, color=decoder, alpha=0.2, linewidth=0)
         left.bar(range(1, 49), shown, color="#222222", width=0.8)
-        left.bar(range(1, 49), shown.clip(max=BEGIN), color="#BBBBBB", width=0.8)
+        left.bar(range(1, 49), shown.clip(max=BEGIN), color="#AAAAAA", width=0.8)
         left.axhline(BEGIN, **level)
-        left.text(48, BEGIN * 1.15, "σ²", color=decoder, ha="right", va="bottom")
-        left.set(yscale="log", ylim=(10**-2.5, 10**0.2), xlabel="eigenvalue, the largest first")
-        left.set(ylabel="eigenvalue and σ²")
+        left.text(48, BEGIN * 1.25, "σ²", color=decoder, ha="right", va="bottom")
+        left.plot(48, MARK, "<", color=decoder)
+        left.text(44, MARK, "your loss", color=decoder, ha="right", va="center")
+        left.set(yscale="log", ylim=(10**-2.5, 10**1.75), xlim=(0, 49))
+        left.set(xlabel="eigenvalue, the largest first", ylabel="eigenvalue and σ²")
         tangent = [rate + (error - end) / (2 * BEGIN) for end in (0, 5)]
         middle.plot([0, 5], tangent, **level)
         middle.plot(line.squared_error, line.rate, color="#222222", linewidth=1.8)
@@ -64,9 +68,9 @@ def picture() -> Figure:
         middle.set(xlim=(0, 5), ylim=(0, 60))
         middle.set(xlabel="squared error per image", ylabel="rate, nats per image")
         right.set_axis_off()
-        stack = {"digit": image, "σ² = 0.05": copies(image, BEGIN), "Λ = I": data.mean}
+        stack = {"digit": image, "its copy": copies(image, BEGIN), "mean image": data.mean}
         for i, (name, pixels) in enumerate(stack.items()):
-            box = right.inset_axes((0.45, 0.7 - 0.35 * i, 0.55, 0.3))
+            box = right.inset_axes((0.5, 0.7 - 0.35 * i, 0.45, 0.3))
             grey = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
             box.imshow(pixels.reshape(8, 8).numpy(), **grey)
             box.set(xticks=[], yticks=[])
