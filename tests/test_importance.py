@@ -258,7 +258,7 @@ def sums(*chunks):
     return Chunk(*torch.tensor(table, dtype=torch.float64).T.unsqueeze(1))
 
 
-@pytest.mark.equation("eq-streaming-weights")
+@pytest.mark.equation("eq-streaming-weights", "eq-streaming-error")
 @pytest.mark.parametrize("levels", [[0.0], [0.0, 1.0, -2.0], [-5000.0, -5003.0], [700.0, 709.0]])
 def test_chunks_combine_as_scipy_adds_all_weights(levels):
     random = np.random.default_rng(0)
@@ -269,7 +269,7 @@ def test_chunks_combine_as_scipy_adds_all_weights(levels):
     assert error == pytest.approx(expected_error(together[:, None])[0], rel=1e-9)
 
 
-@pytest.mark.equation("eq-streaming-weights")
+@pytest.mark.equation("eq-streaming-weights", "eq-streaming-error")
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_chunk_of_vanishing_weights_adds_nothing_but_its_number(order):
     random = np.random.default_rng(1)

@@ -67,7 +67,11 @@ def tune_step_sizes(
 
 
 @torch.no_grad()
-@require.shapes(z="chains batch latent", step_sizes="temperatures batch", num_leapfrog="count")
+@require.shapes(
+    z="chains batch latent",
+    step_sizes="temperatures batch",
+    num_leapfrog="count",
+)
 def anneal(
     path: AnnealingPath,
     z: Tensor,
@@ -89,7 +93,7 @@ def anneal(
     >>> path = AnnealingPath(normal, lambda z: normal(z) + 3, torch.linspace(0, 1, 5))
     >>> z = standard_normal((2, 1, 1), generator(1))
     >>> chains = anneal(path, z, torch.full((5, 1), 0.5).double(), 3, generator(2))
-    >>> print([f"{float(nats):.4f}" for nats in chains.log_weight])  # both ends know that it is 3
+    >>> [f"{float(nats):.4f}" for nats in chains.log_weight]  # both ends know that it is 3
     ['3.0000', '3.0000']
     """
     levels = _check_path(path, z)

@@ -48,7 +48,11 @@ def free_bits(kl_by_latent: Tensor, floor: float) -> Tensor:
     return kl_by_latent.mean(0).clamp(min=floor).sum()  # ()
 
 
-@require.shapes(eigenvalues="d: positive", variance="(): positive", floor="number: positive")
+@require.shapes(
+    eigenvalues="d: positive",
+    variance="(): positive",
+    floor="number: positive",
+)
 def free_bits_law(eigenvalues: Tensor, variance: Tensor, floor: float) -> RateLaw:
     """What the best linear VAE pays and leaves on d axes if each latent has `floor` nats free.
 

@@ -125,7 +125,7 @@ def from_chunks(chunks: Chunk, num_samples: int) -> Estimate:
     it is too large: what never was drawn leaves no trace. It is made for averages over many
     images. One draw tells no error: infinite at K = 1.
     Source: Efron & Stein 1981.
-    Book: eq-streaming-weights.
+    Book: eq-streaming-weights, eq-streaming-error.
 
     The weights 1, 3 and 2, 6 in two chunks; their mean is 3:
 
