@@ -16,6 +16,9 @@ FIGURES = {  # name: what its page loads after the engine
     "gaussian-kl": ("live-gaussians", "gaussian-kl"),
     "reparameterize": ("gradients", "reparameterize"),
     "four-maps": ("spectrum", "four-maps"),
+    "train-here": (
+        *("digits", "framework", "vae-network", "vae-exact", "drawn-digit", "train-here"),
+    ),
 }
 
 

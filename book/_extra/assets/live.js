@@ -18,6 +18,7 @@
      stage.column({pinned})                a new column; columns stand side by side where they fit.
                                            On a phone the pinned column, of small images and
                                            readouts, comes first and stays in sight under the hand
+     stage.place()                         the newest column, for an element of the figure's own
      stage.canvas({width, aspect})         {element, context, width, height, describe(words)}: at most
                                            width pixels wide, height = aspect · width, any pixel ratio
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
@@ -30,7 +31,7 @@
      stage.choice({name, label, options, value})   radio buttons, options {key: words}:
                                            {value, set(key)}
      stage.button(words, action)           {element}: calls action, then updates
-     stage.readout(label)                  {show(words)}: a line of text, label and value
+     stage.readout(label)                  {element, show(words)}: a line of text, label and value
      stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
                                            sliders (one may be null), Shift ten steps; where
                                            vertical has a function `at`, a drag to the height y of
@@ -38,7 +39,13 @@
      stage.update(function)                see above; it returns what is announced, politely
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
-     stage.stop()                          ends an animation
+     stage.work(slice)                     calls slice once a frame, and draws, until it returns
+                                           false; then updates. Each slice should take a few
+                                           milliseconds. Where motion is to be reduced it works as
+                                           fast, and draws once a second
+     stage.stop()                          ends an animation, or work
+     stage.changed()                       updates and announces, after what no control of the
+                                           engine has heard
      stage.keep(name, read, write)         what else of a setting stands in the address: read gives
                                            a text, write takes one, which anybody may have typed
    The setting of the figure that was moved last stands in the page's address, as in
@@ -63,17 +70,20 @@
  * @typedef {{name: string, label: string, options: Record<string, string | number>,
  *   value: string}} ChoiceSettings
  * @typedef {{column: (kind?: {pinned: boolean}) => void,
+ *   place: () => HTMLElement,
  *   canvas: (size: {width: number, aspect: number}) => Canvas,
  *   chart: (size: {width: number, aspect: number, x: Axis, y: Axis}) => Chart,
  *   image: (size: {width: number, rows: number, columns: number}) => PixelImage,
  *   slider: (settings: SliderSettings) => Slider,
  *   choice: (settings: ChoiceSettings) => Choice,
  *   button: (words: string, action: () => void) => {element: HTMLButtonElement},
- *   readout: (label: string) => {show: (words: string) => void},
+ *   readout: (label: string) => {element: HTMLElement, show: (words: string) => void},
  *   pad: (drawn: Chart, horizontal: Movable | null, vertical: Movable | null) => void,
  *   update: (action: () => string) => void,
  *   animate: (step: () => boolean) => void,
+ *   work: (slice: () => boolean) => void,
  *   stop: () => void,
+ *   changed: () => void,
  *   keep: (name: string, read: () => string, write: (text: string) => void) => void,
  *   values: Record<string, any>}} Stage
  * @typedef {{root: Element, redraw: () => void, arrive: () => void,
@@ -83,6 +93,7 @@
   "use strict";
   const LIVE = window.VAE_LIVE;
   const QUIET = 500; // milliseconds without a change before it is announced
+  const CALM = 1000; // milliseconds between two pictures of work where motion is to be reduced
   let groups = 0; // radio buttons of one choice share a name
   LIVE.stages = {};
 
@@ -350,7 +361,7 @@
       const line = make("p", place(), { className: "live-readout" });
       make("span", line, { textContent: label });
       const value = make("span", line);
-      return { show: (words) => (value.textContent = words) };
+      return { element: line, show: (words) => (value.textContent = words) };
     }
 
     /**
@@ -409,13 +420,33 @@
       frame = requestAnimationFrame(next);
     }
 
-    const parts = { canvas, chart, image, slider, choice, button, readout, pad };
+    /** @param {() => boolean} slice */
+    function work(slice) {
+      stop();
+      let drawn = Number.NEGATIVE_INFINITY;
+      const next = guard((now) => {
+        if (slice() === false) {
+          frame = 0;
+          changed();
+          return;
+        }
+        frame = requestAnimationFrame(next);
+        if (LIVE.reducedMotion() && now - drawn < CALM) return;
+        drawn = now;
+        redraw();
+      });
+      frame = requestAnimationFrame(next);
+    }
+
+    const parts = { place, canvas, chart, image, slider, choice, button, readout, pad };
     const life = {
       guard,
       redraw,
+      changed,
       arrive,
       keep,
       animate,
+      work,
       stop,
       update: (action) => (update = action),
     };
