@@ -188,7 +188,23 @@
         cells.innerHTML = squares.join("");
       }
     }
+    /* Where the groups of some parts stand on the screen, together. */
+    function placeOf(parts) {
+      const boxes = [...host.querySelectorAll("svg > g")]
+        .filter((group) => parts.some((part) => group.classList.contains(part)))
+        .map((group) => group.getBoundingClientRect())
+        .filter(({ width }) => width > 0); // one of the two drawings is hidden
+      return {
+        top: Math.min(...boxes.map(({ top }) => top)),
+        bottom: Math.max(...boxes.map(({ bottom }) => bottom)),
+      };
+    }
     return {
+      /* Scrolls only where a part is hidden: below the window, or above the line `under`. */
+      reveal(parts, under) {
+        const { top, bottom } = placeOf(parts);
+        if (top < under || bottom > window.innerHeight) window.scrollBy(0, top - under - 24);
+      },
       show({ image, copy }) {
         fill("x", image);
         fill("copy", copy);
@@ -316,14 +332,14 @@
       gap: stage.readout("gap"),
       rates: stage.readout("rates"),
     };
+    const ownCopies = stage.image({ width: 160, rows: 8, columns: 17 });
+    const surprise = stage.readout("your digit");
     const sentence = stage.readout("");
     const onward = stage.button("Next stop", () => {
-      if (walked.done) {
-        walked = null;
-        return;
-      }
-      walked.next();
+      if (walked.done) walked = startedWalk();
+      else walked.next();
       asked ||= walked.done;
+      drawing.reveal(walked.lit, sentence.element.parentElement.getBoundingClientRect().bottom);
     }).element;
 
     stage.column();
@@ -413,9 +429,6 @@
       y: { ...axis, label: "second latent, z₂" },
     });
     const copies = stage.image({ width: 340, rows: 17, columns: 89 });
-    const ownCopies = stage.image({ width: 160, rows: 8, columns: 17 });
-    const surprise = stage.readout("your digit");
-
     stage.keep(
       "digit",
       () => drawn.text(bitmap),
@@ -424,6 +437,8 @@
         strokes += 1;
       },
     );
+
+    const startedWalk = () => walk(run, settings(), 10 ** rate.value);
 
     /* What log p(x) depends on. */
     const weightsKey = () => `${run.moments.count} ${settings().variance}`;
@@ -570,11 +585,6 @@
       pencil.strokeStyle = pen.down ? LIVE.INKS.encoder.color : "#666666";
       pencil.lineWidth = 2;
       pencil.stroke();
-      const state = pen.down ? "down" : "up";
-      pad.describe(
-        `A square to draw a digit in, ${bitmap.includes(1) ? "with ink" : "empty"}; the pen is ` +
-          `${state}. Arrow keys move it, the space bar lowers and lifts it.`,
-      );
     }
 
     /* What the drawn digit is to the model, in words. */
@@ -600,7 +610,7 @@
       else pad.element.removeAttribute("tabindex");
       visible(slowColumn, ["slow"]);
       visible(sentence.element, ["slow"]);
-      for (const line of Object.values(lines)) visible(line.element, ["train", "draw"]);
+      for (const line of Object.values(lines)) visible(line.element, ["train"]);
       for (const each of [rate, variance, weight]) {
         visible(each.element.parentElement, ["train", "draw"]);
       }
@@ -656,7 +666,7 @@
         surprise.show(wordsOfOwn());
       }
       if (slow) {
-        walked ||= walk(run, settings(), 10 ** rate.value);
+        walked ||= startedWalk();
         drawing.show(walked);
         drawing.light(walked.lit);
         sentence.show(walked.words);
@@ -675,12 +685,17 @@
         `The latent plane with the means of the training digits by class. Rates of the two ` +
           `latents: ${map.rates.map((value) => LIVE.number(value, 2)).join(" and ")} nats.`,
       );
+      pad.describe(
+        `A square to draw a digit in, ${bitmap.includes(1) ? "with ink" : "empty"}; the pen is ` +
+          `${pen.down ? "down" : "up"}. Arrow keys move it, the space bar lowers and lifts it.`,
+      );
       copies.describe("Ten test digits, and below them their copies.");
       ownCopies.describe("The drawn digit as the model gets it, 8 by 8 pixels, and its copy.");
       stage.values = {
         ...{ steps, running, working, threshold, gap, encoderLoses, rates: map.rates },
         ...{ logEvidence: last?.logEvidence, bound: last?.bound, best: last?.best },
         ...{ measured: history.length, stop: walked?.at, digit: image, own, strokes },
+        weights: run.model.values,
         crowd: crowd?.logEvidence,
       };
       if (failed) {
