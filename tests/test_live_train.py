@@ -1,6 +1,7 @@
 """What the live figure train-here computes: against torch, the package, and numpy."""
 
 from functools import cache
+from itertools import pairwise
 
 import export_train
 import numpy as np
@@ -223,6 +224,66 @@ def test_networks_depend_on_the_product_of_variance_and_weight_alone(digits):
     apart("means of q at one σ²β, made in two ways", means[0], means[1], 1e-4)
     apart("copies at one σ²β, made in two ways", copies[0], copies[1], 1e-4)
     assert (means[0] - means[2]).abs().max() > 0.1  # at another product
+
+
+SURPRISE = """({ values, variance, drawings }) => {
+  const model = VAE_LIVE.vae.create(32, Float64Array.from(values));
+  const own = drawings.map((strokes) => {
+    const ink = new Uint8Array(1024);
+    for (const [from, to] of strokes) VAE_LIVE.drawn.stroke(ink, from, to);
+    return VAE_LIVE.drawn.digit(ink);
+  });
+  const job = VAE_LIVE.exact.evidence(model, variance, [...own, ...VAE_LIVE.training.test]);
+  const { logEvidence } = VAE_LIVE.exact.finish(job);
+  const crowd = logEvidence.slice(own.length);
+  return own.map((_, i) => crowd.filter((value) => value < logEvidence[i]).length);
+}"""
+
+
+def closed(*places):
+    return list(zip(places, (*places[1:], places[0]), strict=True))
+
+
+def test_a_cross_and_a_square_surprise_the_model_more_than_nearly_all_test_digits_do():
+    turn = np.linspace(0, 2 * np.pi, 30)
+    zero = closed(*np.stack([16 + 8 * np.cos(turn), 16 + 11 * np.sin(turn)], axis=1).tolist())
+    three = [(8, 8), (14, 5), (22, 8), (20, 14), (14, 16), (21, 18), (23, 24), (16, 28), (8, 26)]
+    drawings = [
+        zero,
+        closed(*three)[:-1],
+        [((6, 6), (26, 26)), ((26, 6), (6, 26))],
+        closed((6, 6), (26, 6), (26, 26), (6, 26)),
+    ]
+    asked = {"values": trained(0.05)["values"], "variance": 0.05, "drawings": drawings}
+    zero, three, cross, square = javascript(SURPRISE, asked)
+    print(
+        f"of 297 test digits more surprising: zero {zero}, three {three}, cross {cross},"
+        f" square {square}"
+    )
+    assert min(zero, three) > 100
+    assert max(cross, square) < 30
+
+
+CLIMB = """({ rate, every, times }) => {
+  const { createRun, ten } = VAE_LIVE.training;
+  const run = createRun();
+  return Array.from({ length: times }, () => {
+    for (let step = 0; step < every; step += 1) {
+      run.move(run.gradient(run.next(), { variance: 0.05, weight: 1 }).slopes, rate);
+    }
+    const { encoder } = VAE_LIVE.exact.finish(VAE_LIVE.exact.dissect(run.model, 0.05, ten));
+    return encoder.reduce((sum, value) => sum + value, 0) / ten.length;
+  });
+}"""
+
+
+def test_at_the_highest_learning_rate_the_bound_does_not_climb_steadily():
+    def falls(rate):
+        bounds = javascript(CLIMB, {"rate": rate, "every": 75, "times": 6})
+        return sum(later < earlier for earlier, later in pairwise(bounds))
+
+    assert falls(0.1) >= 2
+    assert falls(0.01) == 0
 
 
 def blocks(bitmap):

@@ -220,7 +220,8 @@
     };
   }
 
-  function drawCurves(chart, history) {
+  /* Of the run before, `former`, only log p(x) is left. */
+  function drawCurves(chart, history, former) {
     const steps = history.map((point) => point.step);
     const of = (name) => history.map((point) => point[name]);
     const [truth, best, bound] = ["logEvidence", "best", "bound"].map(of);
@@ -229,10 +230,12 @@
       const top = Math.max(...now.map((point) => point.logEvidence));
       const late = now.filter(({ step }) => step >= steps.at(-1) / 4);
       const foot = Math.max(Math.min(...late.map((point) => point.bound)), top - DEPTH);
-      const room = 0.05 + 0.55 * (top - foot); // for the key
+      const room = 0.05 + (former.length > 0 ? 0.85 : 0.55) * (top - foot); // for the key
       chart.range([0, 1.03 * Math.max(150, steps.at(-1))], [foot - 0.1 * room, top + room]);
     }
     chart.clear();
+    const before = ["step", "logEvidence"].map((name) => former.map((point) => point[name]));
+    chart.line(before[0], before[1], "rival");
     if (history.length > 1) {
       chart.gap(steps, bound, truth);
       chart.line(steps, best, "encoder", [5, 3]);
@@ -246,11 +249,12 @@
         if (values.length > 0) chart.points(steps, values, ink, 4, 1);
       }
     }
-    chart.key([
+    const names = [
       ["data", "log p(x), exact"],
       ["encoder", "bound of the best q", [5, 3]],
       ["encoder", "bound of the encoder’s q"],
-    ]);
+    ];
+    chart.key(former.length > 0 ? [...names, ["rival", "log p(x), the run before"]] : names);
   }
 
   function drawPlane(chart, { codes }, own) {
@@ -309,6 +313,7 @@
     let map = { ...mapped(run.model), steps: 0 };
     let mapAt = 0; // the milliseconds when it was made
     let history = []; // {step, variance, bound, best, logEvidence}
+    let former = []; // the same of the run before
     let running = false;
     let working = false;
     let failed = false; // a loss that is no number any more
@@ -333,7 +338,7 @@
       rates: stage.readout("rates"),
     };
     const ownCopies = stage.image({ width: 160, rows: 8, columns: 17 });
-    const surprise = stage.readout("your digit");
+    const surprise = stage.readout("drawn");
     const sentence = stage.readout("");
     const onward = stage.button("Next stop", () => {
       if (walked.done) walked = startedWalk();
@@ -377,6 +382,7 @@
     const again = stage.button("Begin again", () => {
       run = createRun();
       remap();
+      if (history.length > 1) former = history;
       history = [];
       running = failed = asked = false;
       job = walked = own = crowd = null;
@@ -655,7 +661,7 @@
       );
 
       const image = mode.value === "draw" && bitmap.includes(1) ? drawn.digit(bitmap) : null;
-      drawCurves(curves, history);
+      drawCurves(curves, history, former);
       drawPlane(plane, map, image && vae.encode(run.model, image));
       if (mode.value === "train") {
         copies.show(strip([ten, ten.map((each) => copyOf(run.model, each))], 10));
@@ -694,7 +700,14 @@
       stage.values = {
         ...{ steps, running, working, threshold, gap, encoderLoses, rates: map.rates },
         ...{ logEvidence: last?.logEvidence, bound: last?.bound, best: last?.best },
-        ...{ measured: history.length, stop: walked?.at, digit: image, own, strokes },
+        ...{
+          measured: history.length,
+          former: former.length,
+          stop: walked?.at,
+          digit: image,
+          own,
+          strokes,
+        },
         weights: run.model.values,
         crowd: crowd?.logEvidence,
       };
