@@ -17,7 +17,8 @@ FIGURES = {  # name: what its page loads after the engine
     "reparameterize": ("gradients", "reparameterize"),
     "four-maps": ("spectrum", "four-maps"),
     "train-here": (
-        *("digits", "framework", "vae-network", "vae-exact", "drawn-digit", "train-here"),
+        *("digits", "framework", "vae-network", "vae-exact", "drawn-digit"),
+        *("training-run", "training-pictures", "train-here"),
     ),
 }
 
