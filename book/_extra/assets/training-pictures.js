@@ -69,35 +69,49 @@
     };
   }
 
+  const column = (points, name) => points.map((point) => point[name]);
+
+  /* Points in a row with one σ²; from one stretch to the next log p(x) jumps. */
+  function stretches(history) {
+    const found = [];
+    for (const point of history) {
+      if (found.at(-1)?.[0].variance === point.variance) found.at(-1).push(point);
+      else found.push([point]);
+    }
+    return found;
+  }
+
+  function drawStretch(chart, points) {
+    const names = ["step", "logEvidence", "best", "bound"];
+    const [steps, truth, best, bound] = names.map((name) => column(points, name));
+    chart.gap(steps, bound, truth);
+    chart.line(steps, best, "encoder", [5, 3]);
+    chart.line(steps, bound, "encoder");
+    chart.line(steps, truth, "data");
+    if (points.length > 1) return;
+    chart.points(steps, bound, "encoder", 3, 1);
+    chart.points(steps, truth, "data", 3, 1);
+  }
+
+  /* The stretch of now fills the chart, without the steep climb of its first quarter. */
+  function fit(chart, points, wide) {
+    const end = points.at(-1).step;
+    const late = points.filter(({ step }) => step >= end / 4);
+    const top = Math.max(...column(points, "logEvidence"));
+    const foot = Math.max(Math.min(...column(late, "bound")), top - DEPTH);
+    const room = 0.05 + (wide ? 0.85 : 0.55) * (top - foot); // for the key
+    chart.range([0, 1.03 * Math.max(150, end)], [foot - 0.1 * room, top + room]);
+  }
+
   /* Of the run before, `former`, only log p(x) is left. */
   function drawCurves(chart, history, former) {
-    const steps = history.map((point) => point.step);
-    const of = (name) => history.map((point) => point[name]);
-    const [truth, best, bound] = ["logEvidence", "best", "bound"].map(of);
-    if (history.length > 0) {
-      const now = history.filter(({ variance }) => variance === history.at(-1).variance);
-      const top = Math.max(...now.map((point) => point.logEvidence));
-      const late = now.filter(({ step }) => step >= steps.at(-1) / 4);
-      const foot = Math.max(Math.min(...late.map((point) => point.bound)), top - DEPTH);
-      const room = 0.05 + (former.length > 0 ? 0.85 : 0.55) * (top - foot); // for the key
-      chart.range([0, 1.03 * Math.max(150, steps.at(-1))], [foot - 0.1 * room, top + room]);
-    }
+    const parts = stretches(history);
+    if (parts.length > 0) fit(chart, parts.at(-1), former.length > 0);
     chart.clear();
-    const before = ["step", "logEvidence"].map((name) => former.map((point) => point[name]));
-    chart.line(before[0], before[1], "rival");
-    if (history.length > 1) {
-      chart.gap(steps, bound, truth);
-      chart.line(steps, best, "encoder", [5, 3]);
-      chart.line(steps, bound, "encoder");
-      chart.line(steps, truth, "data");
-    } else {
-      for (const [values, ink] of [
-        [truth, "data"],
-        [bound, "encoder"],
-      ]) {
-        if (values.length > 0) chart.points(steps, values, ink, 4, 1);
-      }
+    for (const part of stretches(former)) {
+      chart.line(column(part, "step"), column(part, "logEvidence"), "rival");
     }
+    for (const part of parts) drawStretch(chart, part);
     const names = [
       ["data", "log p(x), exact"],
       ["encoder", "bound of the best q", [5, 3]],
