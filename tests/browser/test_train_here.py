@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+from export_four_maps import ten_digits
 from hands import VALUES, announced, close, press, swipe, values
 from test_live_train import vae
 
@@ -75,6 +76,19 @@ def test_a_run_begun_again_is_the_same_run_and_its_bound_stays_below_the_truth(o
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
     _, bound, best, truth = found[0]
     assert bound < best < truth
+
+
+def test_what_is_shown_is_of_the_weights_that_are_shown_however_fast_the_hand(opened):
+    page = opened("train-here")
+    for _ in range(4):
+        button(page, "One step").click()  # before the measurement of the last one is done
+    page.get_by_label("σ² of a pixel").press("ArrowRight")
+    until(page, "!v.working")
+    images, model = ten_digits(), model_of(page)
+    truth = exact_log_evidence(model, images).log_evidence.mean()
+    close(values(page, "logEvidence"), truth, 1e-4)
+    bound = exact_bound(model, images, model.encoder(images)).elbo.mean()
+    close(values(page, "bound"), bound, 1e-6)
 
 
 def test_the_reader_causes_collapse_by_the_slider_and_not_before(opened):
