@@ -226,6 +226,27 @@ def test_networks_depend_on_the_product_of_variance_and_weight_alone(digits):
     assert (means[0] - means[2]).abs().max() > 0.1  # at another product
 
 
+INTERRUPTED = """(settings) => {
+  let clock = 0;
+  window.performance = { now: () => (clock += 4) }; // a slice is three pieces of work
+  const lab = VAE_LIVE.training.createLab(settings);
+  lab.step();
+  lab.slice(); // the measurement after the first step has begun
+  lab.step();
+  while (lab.slice());
+  const point = lab.history.at(-1);
+  const { encoder } = VAE_LIVE.exact.finish(
+    VAE_LIVE.exact.dissect(lab.model, settings.variance, VAE_LIVE.training.ten));
+  const mean = encoder.reduce((sum, value) => sum + value, 0) / encoder.length;
+  return { steps: lab.history.map(({ step }) => step), off: Math.abs(point.bound - mean) };
+}"""
+
+
+def test_a_measurement_is_dropped_when_the_weights_move_under_it():
+    settings = {"variance": 0.05, "weight": 1.0, "rate": 0.01}
+    assert javascript(INTERRUPTED, settings) == {"steps": [2], "off": 0}
+
+
 SURPRISE = """({ values, variance, drawings }) => {
   const model = VAE_LIVE.vae.create(32, Float64Array.from(values));
   const own = drawings.map((strokes) => {
