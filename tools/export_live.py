@@ -13,6 +13,7 @@ from pathlib import Path
 import export_gaussians
 import export_rate_distortion
 import export_reparameterize
+import export_train
 import torch
 from matplotlib.figure import Figure
 from refresh_notebooks import with_palette
@@ -64,6 +65,8 @@ def latent_pad() -> Figure:
 SCRIPTS = {  # file: the variable, what it holds
     "weights": ("VAE_WEIGHTS", weights),
     "spectrum": ("VAE_SPECTRUM", export_rate_distortion.exported),
+    "digits": ("VAE_DIGITS", export_train.digits),
+    "framework": ("VAE_FRAMEWORK", export_train.framework),
 }
 PICTURES = {
     "latent-pad": latent_pad,
@@ -71,6 +74,7 @@ PICTURES = {
     "gaussian-kl": export_gaussians.gaussian_kl,
     "reparameterize": export_reparameterize.picture,
     "rate-distortion": export_rate_distortion.picture,
+    "train-here": export_train.picture,
 }
 
 

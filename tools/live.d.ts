@@ -14,4 +14,6 @@ interface Window {
   VAE_LIVE: Live;
   VAE_WEIGHTS: any;
   VAE_SPECTRUM: any;
+  VAE_DIGITS: any;
+  VAE_FRAMEWORK: any;
 }

@@ -16,6 +16,10 @@ FIGURES = {  # name: what its page loads after the engine
     "gaussian-kl": ("live-gaussians", "gaussian-kl"),
     "reparameterize": ("gradients", "reparameterize"),
     "rate-distortion": ("spectrum", "losses", "rate-distortion"),
+    "train-here": (
+        *("digits", "framework", "vae-network", "vae-exact", "drawn-digit"),
+        *("training-run", "training-pictures", "train-here"),
+    ),
 }
 
 

@@ -21,6 +21,7 @@
      stage.row(parts), stage.stack(parts)  what the function `parts` makes stands in one row, or in one
                                            pile; a pile in a row is a picture with its caption
      stage.fold({name, label}, parts)      what the function makes stands folded away below its label
+     stage.place()                         the newest column, for an element of the figure's own
      stage.canvas({width, aspect})         {element, context, width, height, describe(words)}: at most
                                            width pixels wide, height = aspect · width, any pixel ratio
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
@@ -37,7 +38,7 @@
                                            {element, value, set(value)}; what is no number between
                                            the limits is marked, and the value stays
      stage.button(words, action)           {element}: calls action, then updates
-     stage.readout(label)                  {show(words)}: a line of text, label and value
+     stage.readout(label)                  {element, show(words)}: a line of text, label and value
      stage.pad(chart, horizontal, vertical, tap)   drag, touch and arrow keys on the chart move the two
                                            sliders (one may be null), Shift ten steps; where
                                            vertical has a function `at`, a drag to the height y of
@@ -46,7 +47,13 @@
      stage.update(function)                see above; it returns what is announced, politely
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
-     stage.stop()                          ends an animation
+     stage.work(slice)                     calls slice once a frame, and draws, until it returns
+                                           false; then updates. Each slice should take a few
+                                           milliseconds. Where motion is to be reduced it works as
+                                           fast, and draws once a second
+     stage.stop()                          ends an animation, or work
+     stage.changed()                       updates and announces, after what no control of the
+                                           engine has heard
      stage.keep(name, read, write)         what else of a setting stands in the address: read gives
                                            a text, write takes one, which anybody may have typed
    The setting of the figure that was moved last stands in the page's address, as in
@@ -74,6 +81,7 @@
  *   value: number}} NumberSettings
  * @typedef {{element: HTMLElement, value: number, set: (wanted: number) => void}} NumberField
  * @typedef {{column: (kind?: {pinned: boolean}) => void,
+ *   place: () => HTMLElement,
  *   canvas: (size: {width: number, aspect: number}) => Canvas,
  *   chart: (size: {width: number, aspect: number, x: Axis, y: Axis}) => Chart,
  *   image: (size: {width: number, rows: number, columns: number}) => PixelImage,
@@ -84,12 +92,14 @@
  *   fold: (settings: {name: string, label: string}, parts: () => void) => void,
  *   number: (settings: NumberSettings) => NumberField,
  *   button: (words: string, action: () => void) => {element: HTMLButtonElement},
- *   readout: (label: string) => {show: (words: string) => void},
+ *   readout: (label: string) => {element: HTMLElement, show: (words: string) => void},
  *   pad: (drawn: Chart, horizontal: Movable | null, vertical: Movable | null,
  *     tap?: () => void) => void,
  *   update: (action: () => string) => void,
  *   animate: (step: () => boolean) => void,
+ *   work: (slice: () => boolean) => void,
  *   stop: () => void,
+ *   changed: () => void,
  *   keep: (name: string, read: () => string, write: (text: string) => void) => void,
  *   values: Record<string, any>}} Stage
  * @typedef {{root: Element, redraw: () => void, arrive: () => void,
@@ -100,6 +110,7 @@
   const LIVE = window.VAE_LIVE;
   const QUIET = 500; // milliseconds without a change before it is announced
   const STILL = 5; // pixels: a pointer that moved by less has dragged nothing
+  const CALM = 1000; // milliseconds between two pictures of work where motion is to be reduced
   let groups = 0; // radio buttons of one choice share a name
   LIVE.stages = {};
 
@@ -449,7 +460,7 @@
       const line = make("p", place(), { className: "live-readout" });
       make("span", line, { textContent: label });
       const value = make("span", line);
-      return { show: (words) => (value.textContent = words) };
+      return { element: line, show: (words) => (value.textContent = words) };
     }
 
     /**
@@ -523,14 +534,46 @@
       frame = requestAnimationFrame(next);
     }
 
-    const parts = { canvas, chart, image, slider, choice, menu, number, button, readout, pad };
+    /** @param {() => boolean} slice */
+    function work(slice) {
+      stop();
+      let drawn = Number.NEGATIVE_INFINITY;
+      const next = guard((now) => {
+        if (slice() === false) {
+          frame = 0;
+          changed();
+          return;
+        }
+        frame = requestAnimationFrame(next);
+        if (LIVE.reducedMotion() && now - drawn < CALM) return;
+        drawn = now;
+        redraw();
+      });
+      frame = requestAnimationFrame(next);
+    }
+
+    const parts = {
+      place,
+      canvas,
+      chart,
+      image,
+      slider,
+      choice,
+      menu,
+      number,
+      button,
+      readout,
+      pad,
+    };
     const together = { row: group("row"), stack: group("stack"), fold };
     const life = {
       guard,
       redraw,
+      changed,
       arrive,
       keep,
       animate,
+      work,
       stop,
       update: (action) => (update = action),
     };
