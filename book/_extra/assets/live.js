@@ -18,6 +18,8 @@
      stage.column({pinned})                a new column; columns stand side by side where they fit.
                                            On a phone the pinned column, of small images and
                                            readouts, comes first and stays in sight under the hand
+     stage.row(parts), stage.stack(parts)  what the function `parts` makes stands in one row, or in one
+                                           pile; a pile in a row is a picture with its caption
      stage.canvas({width, aspect})         {element, context, width, height, describe(words)}: at most
                                            width pixels wide, height = aspect · width, any pixel ratio
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
@@ -29,12 +31,14 @@
                                            turns the value into the number that the reader sees
      stage.choice({name, label, options, value})   radio buttons, options {key: words}:
                                            {value, set(key)}
+     stage.menu({name, label, options, value})     the same as a drop-down list
      stage.button(words, action)           {element}: calls action, then updates
      stage.readout(label)                  {show(words)}: a line of text, label and value
-     stage.pad(chart, horizontal, vertical)   drag, touch and arrow keys on the chart move the two
+     stage.pad(chart, horizontal, vertical, tap)   drag, touch and arrow keys on the chart move the two
                                            sliders (one may be null), Shift ten steps; where
                                            vertical has a function `at`, a drag to the height y of
-                                           the chart sets it to at(y), not to y
+                                           the chart sets it to at(y), not to y; tap, if given,
+                                           is called after a click that dragged nothing, and on Enter
      stage.update(function)                see above; it returns what is announced, politely
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
@@ -68,9 +72,12 @@
  *   image: (size: {width: number, rows: number, columns: number}) => PixelImage,
  *   slider: (settings: SliderSettings) => Slider,
  *   choice: (settings: ChoiceSettings) => Choice,
+ *   menu: (settings: ChoiceSettings) => Choice,
+ *   row: (parts: () => void) => void, stack: (parts: () => void) => void,
  *   button: (words: string, action: () => void) => {element: HTMLButtonElement},
  *   readout: (label: string) => {show: (words: string) => void},
- *   pad: (drawn: Chart, horizontal: Movable | null, vertical: Movable | null) => void,
+ *   pad: (drawn: Chart, horizontal: Movable | null, vertical: Movable | null,
+ *     tap?: () => void) => void,
  *   update: (action: () => string) => void,
  *   animate: (step: () => boolean) => void,
  *   stop: () => void,
@@ -83,6 +90,7 @@
   "use strict";
   const LIVE = window.VAE_LIVE;
   const QUIET = 500; // milliseconds without a change before it is announced
+  const STILL = 5; // pixels: a pointer that moved by less has dragged nothing
   let groups = 0; // radio buttons of one choice share a name
   LIVE.stages = {};
 
@@ -192,6 +200,14 @@
       if (!column) startColumn();
       return column;
     }
+
+    /** @param {"row" | "stack"} kind */
+    const group = (kind) => (parts) => {
+      const outer = place();
+      column = make("div", outer, { className: `live-${kind}` });
+      parts();
+      column = outer;
+    };
 
     /**
      * @param {number} width
@@ -330,6 +346,35 @@
     }
 
     /**
+     * @param {ChoiceSettings} settings
+     * @returns {Choice}
+     */
+    function menu({ name, label, options, value }) {
+      const line = make("label", place(), { className: "live-menu" });
+      make("span", line, { textContent: label });
+      const list = make("select", line);
+      for (const [key, words] of Object.entries(options)) {
+        make("option", list, { value: key, textContent: words });
+      }
+      const made = /** @type {Choice} */ ({ value });
+      made.set = (key) => {
+        made.value = key;
+        list.value = key;
+      };
+      made.set(value);
+      keep(
+        name,
+        () => made.value,
+        (text) => made.set(Object.hasOwn(options, text) ? text : value),
+      );
+      list.addEventListener("change", () => {
+        made.value = list.value;
+        changed();
+      });
+      return made;
+    }
+
+    /**
      * @param {string} words
      * @param {() => void} action
      */
@@ -357,8 +402,9 @@
      * @param {Chart} drawn
      * @param {Movable | null} horizontal
      * @param {Movable | null} vertical
+     * @param {() => void} [tap]
      */
-    function pad(drawn, horizontal, vertical) {
+    function pad(drawn, horizontal, vertical, tap = () => {}) {
       const { element } = drawn.canvas;
       const sliders = [horizontal, vertical];
       const { at = (y) => y } = vertical || {};
@@ -370,14 +416,28 @@
         vertical?.set(at(drawn.fromY(event.clientY - box.top)));
         changed();
       }
+      let start = null; // where the pointer went down, until it has dragged
       element.addEventListener("pointerdown", (event) => {
         element.setPointerCapture(event.pointerId);
+        start = [event.clientX, event.clientY];
         move(event);
       });
       element.addEventListener("pointermove", (event) => {
-        if (element.hasPointerCapture(event.pointerId)) move(event);
+        if (!element.hasPointerCapture(event.pointerId)) return;
+        if (start && Math.hypot(event.clientX - start[0], event.clientY - start[1]) < STILL) return;
+        start = null;
+        move(event);
+      });
+      element.addEventListener("pointerup", () => {
+        if (!start) return;
+        tap();
+        changed();
       });
       element.addEventListener("keydown", (event) => {
+        if (event.key === "Enter") {
+          tap();
+          changed();
+        }
         const steps = arrow(event);
         const home = event.key === "Home";
         if (!home && steps[0] + steps[1] === 0) return;
@@ -409,7 +469,8 @@
       frame = requestAnimationFrame(next);
     }
 
-    const parts = { canvas, chart, image, slider, choice, button, readout, pad };
+    const parts = { canvas, chart, image, slider, choice, menu, button, readout, pad };
+    const groups = { row: group("row"), stack: group("stack") };
     const life = {
       guard,
       redraw,
@@ -419,6 +480,6 @@
       stop,
       update: (action) => (update = action),
     };
-    return { root, values: {}, column: startColumn, ...parts, ...life };
+    return { root, values: {}, column: startColumn, ...groups, ...parts, ...life };
   }
 })();
