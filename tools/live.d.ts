@@ -13,5 +13,6 @@ interface Live {
 interface Window {
   VAE_LIVE: Live;
   VAE_WEIGHTS: any;
+  VAE_MNIST: any;
   VAE_SPECTRUM: any;
 }

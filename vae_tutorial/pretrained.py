@@ -61,7 +61,7 @@ def two_latents(path: Path = WEIGHTS) -> VAE:
 
 
 def untrained_mnist() -> VAE:
-    """Two latents for images of 28 by 28 pixels, layers of 128 and 64, and pixels that are on or off.
+    """Two latents for images of 28 by 28 pixels, layers of 128 and 64, and pixels on or off.
 
     The decoder mirrors the encoder, as in any run of `python -m vae_tutorial train`.
     """
@@ -71,7 +71,7 @@ def untrained_mnist() -> VAE:
 
 
 class Places(NamedTuple):
-    """Where an encoder puts images: the means of q(z|x), (n, 2), and what each image shows, (n,)."""
+    """Where an encoder puts images: the means of q(z|x), (n, 2), and the digits shown, (n,)."""
 
     mean: Tensor
     label: Tensor

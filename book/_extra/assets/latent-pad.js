@@ -8,13 +8,12 @@
   const WEIGHTS = window.VAE_WEIGHTS;
   const NEIGHBOURS = 15;
   const TILES = 13; // in each direction
-  const START = [1.35, -0.5];
 
   const means = LIVE.float32(WEIGHTS.means); // (1500 · 2): z₁ and z₂ in turn
   const logVariances = LIVE.float32(WEIGHTS.logVariances); // (1500 · 2)
   const labels = Array.from(WEIGHTS.labels, Number); // (1500)
   const scale = Math.exp(WEIGHTS.logVariance / 2); // σ, one for all pixels
-  const typical = LIVE.typical(means, labels);
+  const middles = LIVE.middles(means, labels);
   const place = (index) => [means[2 * index], means[2 * index + 1]];
 
   /* f(z): two latents to 64 pixels. */
@@ -32,8 +31,11 @@
 
   /* log p(x, z) = log p(x|z) + log p(z), in nats. */
   LIVE.logJoint = (pixels, z) =>
-    LIVE.logNormal(pixels, LIVE.decode(z), pixels.map(() => WEIGHTS.logVariance)) +
-    LIVE.logNormal(z, [0, 0], [0, 0]);
+    LIVE.logNormal(
+      pixels,
+      LIVE.decode(z),
+      pixels.map(() => WEIGHTS.logVariance),
+    ) + LIVE.logNormal(z, [0, 0], [0, 0]);
 
   LIVE.figure("latent-pad", (stage) => {
     const random = LIVE.generator(3);
@@ -51,7 +53,13 @@
     });
     const [first, second] = ["x", "y"].map((axis, i) =>
       stage.slider({
-        ...{ name: `z${i + 1}`, label: ["z₁", "z₂"][i], step: 0.05, value: START[i], home: 0 },
+        ...{
+          name: `z${i + 1}`,
+          label: ["z₁", "z₂"][i],
+          step: 0.05,
+          value: WEIGHTS.start[i],
+          home: 0,
+        },
         ...{ minimum: range[axis][0], maximum: range[axis][1] },
       }),
     );
@@ -95,7 +103,8 @@
     });
     const walk = LIVE.walk(stage, {
       sliders: [first, second],
-      places: typical.map(({ index }) => place(index)),
+      places: WEIGHTS.hearts.map(place),
+      between: ["7", "0"],
       decode: LIVE.decode,
       rows: 8,
       faded: true,
@@ -125,11 +134,12 @@
       LIVE.onPlane.sheet(chart, range, tiles(), 0.3);
       LIVE.onPlane.points(chart, means, labels);
       LIVE.onPlane.prior(chart);
-      chart.line(...walk.line(), "data", [2, 5]);
-      chart.line(...LIVE.ellipse(mean, logVariance), "encoder", selected < 0 ? [3, 3] : []);
-      chart.disc(...mean, 4, { edge: "encoder", width: 2 });
+      LIVE.onPlane.walk(chart, walk.line());
       LIVE.onPlane.cross(chart, z);
-      LIVE.onPlane.classes(chart, typical);
+      const [xs, ys] = LIVE.ellipse(mean, logVariance);
+      chart.line(xs, ys, "encoder", selected < 0 ? [3, 3] : []);
+      chart.disc(mean[0], mean[1], 4, { edge: "encoder", width: 2 });
+      LIVE.onPlane.classes(chart, middles);
     }
 
     let sheet = null; // made once, when first shown

@@ -470,7 +470,7 @@
     }
 
     const parts = { canvas, chart, image, slider, choice, menu, button, readout, pad };
-    const groups = { row: group("row"), stack: group("stack") };
+    const boxes = { row: group("row"), stack: group("stack") };
     const life = {
       guard,
       redraw,
@@ -480,6 +480,6 @@
       stop,
       update: (action) => (update = action),
     };
-    return { root, values: {}, column: startColumn, ...groups, ...parts, ...life };
+    return { root, values: {}, column: startColumn, ...boxes, ...parts, ...life };
   }
 })();

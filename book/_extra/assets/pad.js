@@ -3,14 +3,13 @@
    Points are stored one after the other, z₁ and z₂ in turn.
      VAE_LIVE.nearest(points, z, count)    the nearest ones: [{index, distance}, …], nearest first
      VAE_LIVE.company(labels, near)        {counts, words}: the classes of those, and where z lies
-     VAE_LIVE.typical(points, labels)      for each class {mean, index}: the mean of its points, and
-                                           which of them lies nearest to it
+     VAE_LIVE.middles(points, labels)      for each class the mean of its points
      VAE_LIVE.ellipse(mean, logVariance)   [xs, ys]: two standard deviations about the mean
      VAE_LIVE.along(start, end, share)     a point of the line from start, at 0, to end, at 1
      VAE_LIVE.tiles(range, count)          the middles of count · count tiles, row by row from the top
      VAE_LIVE.sheet(images, columns, rows) a canvas of tiles with rows · rows pixels each
      VAE_LIVE.walk(stage, settings)        two lists, a button and a strip of images: see below
-   What draws on a plane, a chart, is in VAE_LIVE.onPlane: sheet, prior, classes, cross. */
+   What draws on a plane, a chart, is in VAE_LIVE.onPlane. */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
@@ -37,19 +36,19 @@
     for (const { index } of near) counts[labels[index]] += 1;
     const order = counts.map((_, digit) => digit).sort((a, b) => counts[b] - counts[a]);
     if (near[0].distance > LIVE.FAR) return { counts, words: "far from every digit" };
-    if (counts[order[0]] > (2 / 3) * near.length) return { counts, words: `among the ${order[0]}s` };
+    if (counts[order[0]] > (2 / 3) * near.length)
+      return { counts, words: `among the ${order[0]}s` };
     return { counts, words: `between ${order[0]}s and ${order[1]}s` };
   };
 
-  LIVE.typical = (points, labels) =>
+  LIVE.middles = (points, labels) =>
     COLORS.map((_, digit) => {
       const own = labels.flatMap((label, i) => (label === digit ? [i] : []));
-      const mean = [0, 1].map((axis) => own.reduce((sum, i) => sum + points[2 * i + axis], 0));
-      mean.forEach((sum, axis) => (mean[axis] = sum / own.length));
-      const members = own.flatMap((i) => [points[2 * i], points[2 * i + 1]]);
-      return { mean, index: own[LIVE.nearest(members, mean, 1)[0].index] };
+      const sums = [0, 1].map((axis) => own.reduce((sum, i) => sum + points[2 * i + axis], 0));
+      return sums.map((sum) => sum / own.length);
     });
 
+  /** @returns {[number[], number[]]} */
   LIVE.ellipse = (mean, logVariance) => {
     const angles = LIVE.linspace(0, 2 * Math.PI, 61);
     const reach = Array.from(logVariance, (each) => 2 * Math.exp(each / 2));
@@ -78,8 +77,12 @@
     const pen = sheet.getContext("2d");
     images.forEach((pixels, place) => {
       const ink = pen.createImageData(rows, rows);
-      pixels.forEach((value, i) => (ink.data[4 * i + 3] = 255 * value)); // clamped to 0 … 255
-      const corner = [place % columns, Math.floor(place / columns)].map((at) => cell * at + GAP / 2);
+      pixels.forEach((value, i) => {
+        ink.data[4 * i + 3] = 255 * value; // clamped to 0 … 255
+      });
+      const corner = [place % columns, Math.floor(place / columns)].map(
+        (at) => cell * at + GAP / 2,
+      );
       pen.putImageData(ink, corner[0], corner[1]);
     });
     return sheet;
@@ -94,6 +97,7 @@
       ];
       pen.save();
       pen.globalAlpha = opacity;
+      pen.imageSmoothingEnabled = sheet.width > right - left; // enlarged pixels stay sharp
       pen.imageSmoothingQuality = "high";
       pen.drawImage(sheet, left, top, right - left, foot - top);
       pen.restore();
@@ -114,11 +118,30 @@
     },
 
     /* Each digit at the mean of its class. */
-    classes(chart, typical) {
-      typical.forEach(({ mean: [x, y] }, digit) => {
+    classes(chart, middles) {
+      middles.forEach(([x, y], digit) => {
         chart.disc(x, y, 9, { fill: "white", edge: COLORS[digit], width: 2 });
         chart.text(x, y, String(digit), "data", "center");
       });
+    },
+
+    /* A dotted line, on white where images lie below. */
+    walk(chart, [[x, u], [y, v]]) {
+      const pen = chart.canvas.context;
+      pen.save();
+      for (const [color, width, dash] of [
+        ["white", 4, []],
+        ["#222222", 1.5, [2, 5]],
+      ]) {
+        pen.beginPath();
+        pen.moveTo(chart.toX(x), chart.toY(y));
+        pen.lineTo(chart.toX(u), chart.toY(v));
+        pen.strokeStyle = color;
+        pen.lineWidth = width;
+        pen.setLineDash(dash);
+        pen.stroke();
+      }
+      pen.restore();
     },
 
     /* A ring around z that leaves open what lies there. */
@@ -149,10 +172,11 @@
 
   /* A walk moves the two sliders along a line, from a class's typical place to another's, and a
      strip shows the images on the way; below them, if `faded`, the two ends mixed pixel by pixel.
-       settings: {sliders, places, decode, rows, faded}: places[class] is a point
+       settings: {sliders, places, between, decode, rows, faded}: places[class] is a point, and
+                 between has the two classes of the first walk
        → {line(), draw(), values()}: call draw in every update, before the plane is drawn
      A hand on z, or another choice, ends it. */
-  LIVE.walk = (stage, { sliders, places, decode, rows, faded }) => {
+  LIVE.walk = (stage, { sliders, places, between, decode, rows, faded }) => {
     const options = Object.fromEntries(places.map((_, digit) => [digit, String(digit)]));
     let frame = 0; // of FRAMES
     let walking = false;
@@ -161,8 +185,8 @@
 
     let from, to, walkButton;
     stage.row(() => {
-      from = stage.menu({ name: "from", label: "Walk from", options, value: "3" });
-      to = stage.menu({ name: "to", label: "to", options, value: "8" });
+      from = stage.menu({ name: "from", label: "Walk from", options, value: between[0] });
+      to = stage.menu({ name: "to", label: "to", options, value: between[1] });
       walkButton = stage.button("Walk", turn).element;
     });
     const canvas = stage.canvas({ width: 384, aspect: (faded ? 2 : 1) / STILLS });
@@ -173,7 +197,9 @@
     function step() {
       frame += 1;
       const z = LIVE.along(...ends(), frame / FRAMES);
-      sliders.forEach((slider, i) => slider.set(z[i]));
+      sliders.forEach((slider, i) => {
+        slider.set(z[i]);
+      });
       left = here();
       walking = frame < FRAMES;
       return walking;
