@@ -1,4 +1,4 @@
-"""What the engine of the live figures computes, and the latent pad: against torch and numpy."""
+"""What the engine of the live figures computes: against torch and numpy."""
 
 import math
 
@@ -8,22 +8,9 @@ import torch
 from export_live import float32
 from scripts import apart, computed
 
-from vae_tutorial.data import load_digits
 from vae_tutorial.gaussians import log_normal
-from vae_tutorial.pretrained import two_latents
 
 ENGINE = computed("latent-pad")
-
-
-def test_the_nearest_training_digits_are_those_of_torch():
-    z = 2 * torch.randn(200, 2, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    found = ENGINE.evaluate("zs => zs.map(z => VAE_LIVE.neighbours(z))", z.tolist())
-    digits = load_digits(torch.float64)
-    distances = torch.cdist(z, two_latents().encoder(digits.train).mean)  # (200, 1500)
-    nearest = distances.topk(15, largest=False)
-    for each, near, indices in zip(found, nearest.values, nearest.indices, strict=True):
-        assert each["counts"] == digits.train_labels[indices].bincount(minlength=10).tolist()
-        assert each["distance"] == pytest.approx(near[0].item(), abs=1e-6)
 
 
 def test_the_log_density_agrees_with_torch():

@@ -13,6 +13,7 @@ interface Live {
 interface Window {
   VAE_LIVE: Live;
   VAE_WEIGHTS: any;
+  VAE_MNIST: any;
   VAE_SPECTRUM: any;
   VAE_DIGITS: any;
   VAE_FRAMEWORK: any;

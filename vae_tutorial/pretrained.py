@@ -1,23 +1,27 @@
-"""A small VAE trained beforehand, and how: two latents, so that its log p(x) can be known.
+"""Small VAEs trained beforehand, and how: two latents, so that log p(x) can be known and drawn.
 
 Trained weights are kept, in float64, because exact values of a model that were trained anew on
 another processor would differ in their last printed digits.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from vae_tutorial import require
 from vae_tutorial.data import load_digits
-from vae_tutorial.likelihoods import GaussianPixels, SharedVariance
+from vae_tutorial.likelihoods import BernoulliPixels, GaussianPixels, SharedVariance
 from vae_tutorial.models import VAE, DiagonalEncoder, network
 from vae_tutorial.noise import generator
 from vae_tutorial.training import fit
 
 SEED = 3
 WEIGHTS = Path(__file__).parent / "trained" / "two_latents.safetensors"
+MNIST = WEIGHTS.with_name("mnist.safetensors")
 
 
 def untrained(seed: int = SEED) -> VAE:
@@ -53,8 +57,44 @@ def two_latents(path: Path = WEIGHTS) -> VAE:
     """
     if not path.exists():
         raise FileNotFoundError(f"{path.name} is missing: `make weights` trains it again")
-    model = untrained()
+    return _filled(untrained(), load_file(path), path.name)
+
+
+def untrained_mnist() -> VAE:
+    """Two latents for images of 28 by 28 pixels, layers of 128 and 64, and pixels on or off.
+
+    The decoder mirrors the encoder, as in any run of `python -m vae_tutorial train`.
+    """
+    weights = generator(0)
+    encoder = DiagonalEncoder(784, (128, 64), 2, weights)
+    return VAE(encoder, network([2, 64, 128, 784], weights), BernoulliPixels())
+
+
+class Places(NamedTuple):
+    """Where an encoder puts images: the means of q(z|x), (n, 2), and the digits shown, (n,)."""
+
+    mean: Tensor
+    label: Tensor
+
+
+def mnist(path: Path = MNIST) -> tuple[VAE, Places]:
+    """The VAE behind the figure of the landing page, float32, and where it puts 1,000 test digits.
+
+    `benchmarks/mnist_pad.py` trained it on MNIST and kept its weights in float16. Raises ValueError
+    unless the file holds exactly the parameters of this architecture, all finite, and the places.
+
+    >>> model, places = mnist()
+    >>> tuple(model.decode(places.mean).shape)
+    (1000, 784)
+    """
     stored = load_file(path)
+    places = Places(stored.pop("test.mean").float(), stored.pop("test.label").long())
+    stored = {name: value.float() for name, value in stored.items()}
+    return _filled(untrained_mnist(), stored, path.name), places
+
+
+def _filled(model: VAE, stored: Mapping[str, Tensor], file: str) -> VAE:
+    """The model with the parameters of a file, frozen."""
     seen, needed = (
         {name: tuple(value.shape) for name, value in tensors.items()}
         for tensors in (stored, model.state_dict())
@@ -62,8 +102,8 @@ def two_latents(path: Path = WEIGHTS) -> VAE:
     if seen != needed:
         names = sorted(n for n in seen | needed if seen.get(n) != needed.get(n))
         differences = ", ".join(f"{n} is {seen.get(n)}, not {needed.get(n)}" for n in names)
-        raise ValueError(f"{path.name} does not fit this architecture: {differences}")
+        raise ValueError(f"{file} does not fit this architecture: {differences}")
     for name, value in stored.items():
-        require.finite(f"{name} in {path.name}", value)
+        require.finite(f"{name} in {file}", value)
     model.load_state_dict(stored)
     return model.requires_grad_(False)

@@ -11,7 +11,8 @@ from sphinx.directives.patches import Figure
 
 ENGINE = ("live-numbers", "live-chart", "live")
 FIGURES = {  # name: what its page loads after the engine
-    "latent-pad": ("weights", "latent-pad"),
+    "latent-pad": ("weights", "pad", "latent-pad"),
+    "mnist-pad": ("mnist-weights", "pad", "mnist-pad"),
     "slide-q": ("live-gaussians", "slide-q"),
     "gaussian-kl": ("live-gaussians", "gaussian-kl"),
     "reparameterize": ("gradients", "reparameterize"),

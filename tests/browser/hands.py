@@ -6,6 +6,7 @@ import torch
 
 VALUES = "VAE_LIVE.stages['fig-pad'].values"
 STATUS = "[role=status]"
+PLANE = {"x_range": (-3.3, 3.0), "y_range": (-2.9, 3.4)}  # of the latent pad
 
 
 def values(page, name):

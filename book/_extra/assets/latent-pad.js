@@ -1,107 +1,93 @@
-/* The latent pad: z moves over the plane of a trained VAE, and its decoder draws the digit.
+/* The latent pad: z moves over the plane of the VAE of chapter 9, and its decoder draws the digit.
 
-   Behind z lie the means of q(z|x) of the 1,500 training digits. weights.js carries them and the
-   decoder; the book's Python computes the same numbers, and a test holds the two together. */
+   Behind z lie the means of q(z|x) of the 1,500 training digits. weights.js carries them, the
+   digits and the decoder; the book's Python computes the same numbers, and tests hold the two together. */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const WEIGHTS = window.VAE_WEIGHTS;
-  const COLORS = [
-    ...["#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6"],
-    ...["#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd"],
-  ]; // the same ten as vae_tutorial.pictures.DIGIT_COLOURS
   const NEIGHBOURS = 15;
-  const FAR = 0.5; // from here on, no training digit's mean is near
+  const TILES = 13; // in each direction
 
   const means = LIVE.float32(WEIGHTS.means); // (1500 · 2): z₁ and z₂ in turn
+  const logVariances = LIVE.float32(WEIGHTS.logVariances); // (1500 · 2)
   const labels = Array.from(WEIGHTS.labels, Number); // (1500)
   const scale = Math.exp(WEIGHTS.logVariance / 2); // σ, one for all pixels
-  const classes = COLORS.map((color, digit) => {
-    const own = labels.flatMap((label, i) => (label === digit ? [i] : []));
-    const xs = own.map((i) => means[2 * i]);
-    const ys = own.map((i) => means[2 * i + 1]);
-    return { color, digit, xs, ys };
-  });
+  const middles = LIVE.middles(means, labels);
+  const place = (index) => [means[2 * index], means[2 * index + 1]];
 
   /* f(z): two latents to 64 pixels. */
   LIVE.decode = LIVE.network(WEIGHTS.decoder);
 
-  /* Of the nearest training digits: how many are of which class, and how far the first one is. */
-  LIVE.neighbours = (z) => {
-    const distances = labels.map((label, i) => ({
-      label,
-      distance: Math.hypot(means[2 * i] - z[0], means[2 * i + 1] - z[1]),
-    }));
-    const nearest = distances.sort((a, b) => a.distance - b.distance).slice(0, NEIGHBOURS);
-    const counts = new Array(10).fill(0); // (10)
-    for (const { label } of nearest) counts[label] += 1;
-    return { counts, distance: nearest[0].distance };
-  };
+  /* A training digit and its q(z|x). Its pixels are stored as the digits of base 17, in sixteenths. */
+  LIVE.digit = (index) => ({
+    label: labels[index],
+    pixels: Array.from(WEIGHTS.images.slice(64 * index, 64 * index + 64), (letter) => {
+      return Number.parseInt(letter, 17) / 16;
+    }),
+    mean: place(index),
+    logVariance: [logVariances[2 * index], logVariances[2 * index + 1]],
+  });
 
-  /* The same in words. */
-  function company({ counts, distance }) {
-    if (distance > FAR) return "far from every training digit";
-    const order = counts.map((_, digit) => digit).sort((a, b) => counts[b] - counts[a]);
-    if (counts[order[0]] > (2 / 3) * NEIGHBOURS) return `among the training ${order[0]}s`;
-    return `between training ${order[0]}s and ${order[1]}s`;
-  }
-
-  function drawPlane(chart, z) {
-    const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-    const pen = chart.canvas.context;
-    chart.clear();
-    for (const { color, xs, ys } of classes) chart.points(xs, ys, color, 2, 0.6);
-    const angles = LIVE.linspace(0, 2 * Math.PI, 100);
-    const circle = [angles.map((a) => 2 * Math.cos(a)), angles.map((a) => 2 * Math.sin(a))];
-    chart.line(...circle, "prior");
-    for (const { color, digit, xs, ys } of classes) {
-      const [x, y] = [mean(xs), mean(ys)];
-      chart.disc(x, y, 9, { fill: "white", edge: color, width: 1.5 });
-      chart.text(x, y, String(digit), "data", "center");
-    }
-    const [px, py] = [chart.toX(z[0]), chart.toY(z[1])];
-    for (const [color, width] of [
-      ["white", 6],
-      ["#222222", 2.5],
-    ]) {
-      chart.disc(z[0], z[1], 11, { edge: color, width });
-      pen.beginPath();
-      for (const [across, up] of [
-        [1, 0],
-        [-1, 0],
-        [0, 1],
-        [0, -1],
-      ]) {
-        pen.moveTo(px + 5 * across, py + 5 * up);
-        pen.lineTo(px + 17 * across, py + 17 * up);
-      }
-      pen.strokeStyle = color;
-      pen.lineWidth = width;
-      pen.stroke();
-    }
-  }
+  /* log p(x, z) = log p(x|z) + log p(z), in nats. */
+  LIVE.logJoint = (pixels, z) =>
+    LIVE.logNormal(
+      pixels,
+      LIVE.decode(z),
+      pixels.map(() => WEIGHTS.logVariance),
+    ) + LIVE.logNormal(z, [0, 0], [0, 0]);
 
   LIVE.figure("latent-pad", (stage) => {
     const random = LIVE.generator(3);
+    const { range } = WEIGHTS;
     let noise = random.normals(64);
-    const axis = { range: [-4.1, 4.1], ticks: [-4, -2, 0, 2, 4] };
-    const latent = { minimum: -4, maximum: 4, step: 0.05, home: 0 };
+    let selected = -1; // a training digit's number
+    let left = ""; // z as the selection put it
 
     stage.column();
     const chart = stage.chart({
-      width: 380,
+      width: 384,
       aspect: 1,
-      x: { ...axis, label: "first latent, z₁" },
-      y: { ...axis, label: "second latent, z₂" },
+      x: { range: range.x, label: "first latent, z₁" },
+      y: { range: range.y, label: "second latent, z₂" },
     });
-    const first = stage.slider({ ...latent, name: "z1", label: "z₁", value: -1.75 });
-    const second = stage.slider({ ...latent, name: "z2", label: "z₂", value: -0.8 });
-    stage.pad(chart, first, second);
+    const [first, second] = ["x", "y"].map((axis, i) =>
+      stage.slider({
+        ...{
+          name: `z${i + 1}`,
+          label: ["z₁", "z₂"][i],
+          step: 0.05,
+          value: WEIGHTS.start[i],
+          home: 0,
+        },
+        ...{ minimum: range[axis][0], maximum: range[axis][1] },
+      }),
+    );
+    const current = () => [first.value, second.value];
+    stage.pad(chart, first, second, select);
+
+    stage.column({ pinned: true });
+    let image, caption, original, source, lines;
+    stage.row(() => {
+      stage.stack(() => {
+        image = stage.image({ width: 140, rows: 8, columns: 8 });
+        caption = stage.readout("");
+      });
+      stage.stack(() => {
+        original = stage.image({ width: 140, rows: 8, columns: 8 });
+        source = stage.readout("");
+      });
+    });
+    stage.stack(() => {
+      lines = {
+        place: stage.readout("z lies"),
+        prior: stage.readout("log p(z)"),
+        joint: stage.readout("log p(x, z)"),
+        best: stage.readout("… at μ(x)"),
+      };
+    });
 
     stage.column();
-    const image = stage.image({ width: 200, rows: 8, columns: 8 });
-    const place = stage.readout("z lies");
-    const density = stage.readout("log p(z)");
     const shown = stage.choice({
       name: "show",
       label: "Show",
@@ -115,29 +101,93 @@
       noise = random.normals(64);
       shown.set("draw");
     });
+    const walk = LIVE.walk(stage, {
+      sliders: [first, second],
+      places: WEIGHTS.hearts.map(place),
+      between: ["7", "0"],
+      decode: LIVE.decode,
+      rows: 8,
+      faded: true,
+    });
+    stage.keep(
+      "digit",
+      () => (selected < 0 ? "" : String(selected)),
+      (text) => {
+        selected = /^\d+$/.test(text) && Number(text) < labels.length ? Number(text) : -1;
+      },
+    );
+
+    /* Selects the training digit nearest to z, and lets a selected one go. */
+    function select() {
+      const [{ index, distance }] = LIVE.nearest(means, current(), 1);
+      const again = index === selected || current().join() === left;
+      selected = again || distance > LIVE.FAR ? -1 : index;
+      left = "";
+      if (selected < 0) return;
+      first.set(means[2 * index]);
+      second.set(means[2 * index + 1]);
+      left = current().join();
+    }
+
+    function drawPlane(z, { mean, logVariance }) {
+      chart.clear();
+      LIVE.onPlane.sheet(chart, range, tiles(), 0.3);
+      LIVE.onPlane.points(chart, means, labels);
+      LIVE.onPlane.prior(chart);
+      LIVE.onPlane.walk(chart, walk.line());
+      LIVE.onPlane.cross(chart, z);
+      const [xs, ys] = LIVE.ellipse(mean, logVariance);
+      chart.line(xs, ys, "encoder", selected < 0 ? [3, 3] : []);
+      chart.disc(mean[0], mean[1], 4, { edge: "encoder", width: 2 });
+      LIVE.onPlane.classes(chart, middles);
+    }
+
+    let sheet = null; // made once, when first shown
+    function tiles() {
+      sheet ||= LIVE.sheet(LIVE.tiles(range, TILES).map(LIVE.decode), TILES, 8);
+      return sheet;
+    }
 
     stage.update(() => {
-      const z = [first.value, second.value];
+      walk.draw();
+      const z = current();
       const mean = LIVE.decode(z); // (64)
       const draw = mean.map((value, i) => value + scale * noise[i]); // (64)
-      const logPrior = LIVE.logNormal(z, [0, 0], [0, 0]);
-      const near = LIVE.neighbours(z);
       const pixels = shown.value === "mean" ? mean : draw;
+      const near = LIVE.nearest(means, z, NEIGHBOURS);
+      const { counts, words } = LIVE.company(labels, near);
+      const index = selected < 0 ? near[0].index : selected;
+      const x = LIVE.digit(index);
+      const logPrior = LIVE.logNormal(z, [0, 0], [0, 0]);
+      const [logJoint, logJointAtMean] = [z, x.mean].map((at) => LIVE.logJoint(x.pixels, at));
 
       const point = `z = (${LIVE.number(z[0], 2)}, ${LIVE.number(z[1], 2)})`;
-      const words = company(near);
-      const what = shown.value === "mean" ? "The decoder's mean" : "A draw from p(x|z)";
-      drawPlane(chart, z);
+      const which = selected < 0 ? "the nearest training digit" : "the selected training digit";
+      const joint = `log p(x, z) is ${LIVE.number(logJoint, 1)} nats`;
+      drawPlane(z, x);
       image.show(pixels);
-      place.show(words);
-      density.show(`${LIVE.number(logPrior, 2)} nats`);
+      caption.show(shown.value === "mean" ? "f(z)" : "a draw from p(x|z)");
+      original.show(x.pixels);
+      source.show(`x, ${selected < 0 ? "nearest" : "selected"}: a ${x.label}`);
+      lines.place.show(words);
+      lines.prior.show(`${LIVE.number(logPrior, 2)} nats`);
+      lines.joint.show(`${LIVE.number(logJoint, 1)} nats`);
+      lines.best.show(`${LIVE.number(logJointAtMean, 1)} nats`);
       chart.canvas.describe(
-        `The latent plane with the training digits' means by class. ${point}, ${words}. ` +
-          "Arrow keys move z, with shift further; Home puts it in the centre.",
+        "The latent plane, tiled with what the decoder draws there, and the training digits' means " +
+          `by class. ${point}, ${words}. An ellipse shows q(z|x) of ${which}, a ${x.label}. ` +
+          "Arrow keys move z, with shift further; Home puts it in the centre; Enter selects the " +
+          "nearest training digit, or lets it go.",
       );
+      const what = shown.value === "mean" ? "The decoder's mean" : "A draw from p(x|z)";
       image.describe(`${what} at ${point}, 8 by 8 pixels: ${words}.`);
-      stage.values = { z, mean, noise, pixels, logPrior, ...near };
-      return `${point}: ${words}.`;
+      original.describe(`The image x of ${which}, a ${x.label}, 8 by 8 pixels.`);
+      stage.values = {
+        ...{ z, mean, noise, pixels, logPrior, counts, distance: near[0].distance },
+        ...{ selected, index, logJoint, logJointAtMean, walk: walk.values() },
+      };
+      const chosen = selected < 0 ? "" : ` Selected: a ${x.label}; ${joint}.`;
+      return `${point}: ${words}.${chosen}`;
     });
   });
 })();

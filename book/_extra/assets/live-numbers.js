@@ -1,7 +1,9 @@
 /* The numbers of the live figures. Nothing here touches the page, so that a test can call it.
 
    VAE_LIVE.float32(text)                  base64 → Float32Array
-   VAE_LIVE.network(layers)                [{weight, bias}, …] in base64 → a function, input → output
+   VAE_LIVE.network(layers)                [{weight, bias}, …] in base64 → a function, input → output;
+                                           with {weight, scale, bias} a weight is one signed byte
+                                           times the scale of its output
    VAE_LIVE.generator(seed)                → {uniform(), normal(), normals(count)}, the same for a seed
    VAE_LIVE.logNormal(x, mean, logVariance)  log density of a diagonal Gaussian, in nats
    VAE_LIVE.moments()                      → {add(value), count, mean, variance, error}: of the numbers
@@ -14,16 +16,26 @@
   window.VAE_LIVE ||= /** @type {Live} */ ({}); // the first of the scripts on a page
   const LIVE = window.VAE_LIVE;
 
+  const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
   LIVE.float32 = (text) => {
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const bytes = bytesOf(text);
     const view = new DataView(bytes.buffer);
     return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
   };
 
+  /* (outputs · inputs), row after row. */
+  function weightOf(layer) {
+    if (!layer.scale) return LIVE.float32(layer.weight);
+    const [whole, scale] = [new Int8Array(bytesOf(layer.weight).buffer), LIVE.float32(layer.scale)];
+    const inputs = whole.length / scale.length;
+    return Float32Array.from(whole, (value, i) => value * scale[Math.floor(i / inputs)]);
+  }
+
   /* Linear layers with tanh between them. Weights are float32, sums are float64. */
   LIVE.network = (layers) => {
     const unpacked = layers.map((layer) => ({
-      weight: LIVE.float32(layer.weight), // (outputs · inputs), row after row
+      weight: weightOf(layer),
       bias: LIVE.float32(layer.bias), // (outputs)
     }));
     return (input) => {
