@@ -10,8 +10,10 @@ import io
 import json
 from pathlib import Path
 
+import export_draw_q
 import export_four_maps
 import export_gaussians
+import export_prior_draws
 import export_reparameterize
 import torch
 from matplotlib.figure import Figure
@@ -71,6 +73,8 @@ PICTURES = {
     "gaussian-kl": export_gaussians.gaussian_kl,
     "reparameterize": export_reparameterize.picture,
     "four-maps": export_four_maps.picture,
+    "prior-draws": export_prior_draws.picture,
+    "draw-q": export_draw_q.picture,
 }
 
 

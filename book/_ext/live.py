@@ -16,6 +16,8 @@ FIGURES = {  # name: what its page loads after the engine
     "gaussian-kl": ("live-gaussians", "gaussian-kl"),
     "reparameterize": ("gradients", "reparameterize"),
     "four-maps": ("spectrum", "four-maps"),
+    "prior-draws": ("live-gaussians", "prior-estimates", "prior-draws"),
+    "draw-q": ("live-gaussians", "wave", "draw-q"),
 }
 
 
