@@ -37,7 +37,7 @@ def picture() -> Figure:
     gap = torch.stack([each.kl_to_posterior for each in terms])
     evidence = terms[0].log_evidence
     place, floor = torch.arange(2.0), torch.full_like(bound, -14.0)
-    words = [f"bound −{-value:.2f}" for value in bound]
+    words = [f"−{-value:.2f}" for value in bound]
     bars = [
         Bars(place, floor, bound, "encoder", words=words),
         Bars(place, bound, bound + gap, words=[f"gap {value:.2f}" for value in gap]),
@@ -46,7 +46,7 @@ def picture() -> Figure:
     limits = {"ylim": (-14, -1), "xticks": range(2), "xticklabels": ["one bump", "two bumps"]}
     figure = panels(
         Panel(densities, "latent z", "density", legend=True, axes={"ylim": (0, 2.6)}),
-        Panel(bars, "drawn q", "nats", axes=limits),
+        Panel(bars, "", "bound and gap, nats", axes=limits),
     )
     figure.get_layout_engine().set(rect=(0, 0, 0.98, 1))  # no word touches the edge
     return figure

@@ -4,11 +4,11 @@
   "use strict";
   const LIVE = window.VAE_LIVE;
   const { places, evidence, posterior, gapOf, boundOf, levelsOf, code, decode } = LIVE.wave;
-  const [FLOOR, TOP] = [-14, -1]; // nats
+  const [FLOOR, TOP] = [-14, 0]; // nats
   const HIGHEST = 2.4; // of the plot of densities
   const PAST = 60; // guesses that the record still shows
   const [BEFORE, NOW, END, WORDS] = [0, 0.5, 0.62, 0.65]; // the record, the bar of now, its words
-  const LINE = 1.9; // nats, the height of a line of text
+  const LINE = 2.4; // nats, the height of a line of text
   const BRUSH = 4; // places to each side that follow a first touch, or a key
   const TRACE = [3, 3]; // the dash of what the hand drew
 
@@ -97,7 +97,7 @@
     });
     const height = stage.slider({
       name: "height",
-      label: "q at this place",
+      label: "q there",
       minimum: 0,
       maximum: HIGHEST,
       step: 0.05,
@@ -175,7 +175,7 @@
       gap: stage.readout("gap, KL(q‖p(z|x))"),
       fit: stage.readout("E log p(x|z)"),
       price: stage.readout("KL(q‖p(z))"),
-      rest: stage.readout("log p(x) less this sum"),
+      rest: stage.readout("log p(x) − sum"),
       least: stage.readout("least gap by hand"),
     };
 
@@ -203,11 +203,14 @@
         edge: "white",
         width: 1,
       });
-      chart.key([
+      /** @type {KeyEntry[]} */
+      const entries = [
         ["prior", "prior p(z)"],
         ["posterior", "posterior p(z|x)"],
         ["encoder", "q(z|x), area 1"],
-      ]);
+      ];
+      if (drawn) entries.push(["encoder", "as drawn", TRACE]);
+      chart.key(entries);
       drawRecord(record, past);
 
       const nats = (value) => LIVE.number(value, 4);
@@ -215,7 +218,7 @@
       lines.gap.show(nats(gap));
       lines.fit.show(nats(logLikelihood));
       lines.price.show(nats(klToPrior));
-      lines.rest.show(`${LIVE.number((evidence - bound - gap) * 1e15, 0)} · 10⁻¹⁵`);
+      lines.rest.show(`${LIVE.number((evidence - bound - gap) * 1e15, 0)}\u00a0·\u00a010⁻¹⁵`);
       lines.least.show(least < Infinity ? nats(least) : "none yet");
       const where = `at z = ${LIVE.number(place.value, 2)} q is ${LIVE.number(at, 2)}`;
       const shares = `bound ${nats(bound)}, gap ${nats(gap)} nats`;

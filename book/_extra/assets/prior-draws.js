@@ -8,9 +8,10 @@
   const POUR = 12; // draws a frame of a thousand; ten draws take thirty frames
   const DRIP = 1 / 3;
   const FALL = 24; // frames that a draw is seen falling
-  const [BELOW, ABOVE] = [5, 2]; // nats shown below and above the truth
+  const [BELOW, ABOVE] = [6, 2.5]; // nats shown below and above the truth
   const WIDEST = 3.3; // the axis of z
   const LARGEST = 0.3; // σ is this times a power of ten
+  const SEED = 3; // of the draws at the beginning
   const view = LIVE.linspace(-WIDEST, WIDEST, 301);
   const POWERS = LIVE.linspace(Math.log10(2), Math.log10(LIMIT), 120);
   const COUNTS = [...new Set(POWERS.map((power) => Math.round(10 ** power)))];
@@ -66,22 +67,17 @@
       );
     }
     chart.line([Math.log10(2), Math.log10(LIMIT)], [truth, truth], "data");
+    const [end, foot] = [Math.log10(LIMIT) - 0.04, truth - BELOW];
+    chart.text(end, truth + 0.7, "log p(x)", "data", "right");
+    chart.text(end, foot + 0.7, "estimate ± 2 stated errors", "prior", "right");
     const now = runs.at(-1)?.estimate;
-    if (now < truth - BELOW) {
-      const words = `↓ ${LIVE.number(now, 0)}`;
-      chart.text(Math.min(xs.at(-1), 2.8), truth - BELOW + 0.4, words, "prior", "center");
+    if (now < foot) {
+      chart.text(end, foot + 2.1, `now ↓ ${LIVE.number(now, 0)}`, "prior", "right");
     }
-    chart.key(
-      [
-        ["data", "log p(x)"],
-        ["prior", "estimate ± 2 stated errors", []],
-      ],
-      "right",
-    );
   }
 
   LIVE.figure("prior-draws", (stage) => {
-    let seed = 1;
+    let seed = SEED;
     let samples = samplesOf(seed);
     let count = 200; // draws that have landed
     let landing = count; // the same, with a fraction while draws fall
@@ -132,7 +128,8 @@
       });
     }
     function drop(more, each) {
-      [target, pace] = [Math.min(LIMIT, Math.max(target, count) + more), each];
+      if (landing === target) pace = each;
+      target = Math.min(LIMIT, target + more);
       pour();
     }
     const few = stage.button("Drop 10 draws", () => drop(10, DRIP));
@@ -158,7 +155,7 @@
       () => String(seed),
       (text) => {
         const wanted = Number.parseInt(text, 10);
-        const next = wanted > 0 && wanted < 1e6 ? wanted : 1;
+        const next = wanted > 0 && wanted < 1e6 ? wanted : SEED;
         if (next !== seed) samples = samplesOf(next);
         seed = next;
       },
@@ -174,16 +171,16 @@
         ticks: [1, 2, 3],
         words: (power) => (10 ** power).toLocaleString("en-GB"),
       },
-      y: { range: [-7, 0], label: "nats" }, // moves with the truth
+      y: { range: [-8, 0.5], label: "nats" }, // moves with the truth
     });
     const lines = {
-      hits: stage.readout("draws in the strip"),
-      share: stage.readout("prior's mass there"),
+      hits: stage.readout("in the strip"),
+      share: stage.readout("mass of the strip"),
       estimate: stage.readout("estimate"),
-      truth: stage.readout("log p(x), quadrature"),
+      truth: stage.readout("log p(x)"),
       worth: stage.readout("worth"),
       mean: stage.readout(`mean of ${OTHERS} others`),
-      missed: stage.readout("of them off by > 2 errors"),
+      missed: stage.readout("off by over 2 errors"),
     };
 
     stage.update(() => {
@@ -239,7 +236,7 @@
       lines.mean.show(enough ? LIVE.number(average, 2) : "–");
       lines.missed.show(enough ? `${missed.low} low, ${missed.high} high` : "–");
       many.element.textContent = landing < target ? "Pause" : "Drop 1,000 draws";
-      few.element.disabled = count === LIMIT;
+      for (const each of [few, many]) each.element.disabled = count === LIMIT;
       const setting = `σ = ${LIVE.number(model.deviation, 4)}, x = ${LIVE.number(model.x, 1)}`;
       const result =
         `${hits} of ${drawn} draws in the strip, which holds ${LIVE.number(100 * share, 2)} % of the ` +
