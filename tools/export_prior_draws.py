@@ -24,13 +24,14 @@ def product(draws: Tensor, deviation: float) -> Panel:
     """The integrand over z, and the draws as ticks below it; those in the strip are magenta."""
     view = torch.linspace(-3.3, 3.3, 2001, dtype=torch.float64)
     heights = (log_likelihood(view, deviation) - view**2 / 2).exp() / math.sqrt(2 * math.pi)
-    strip = view[heights > heights.max() / 10]
+    peak = float(heights.max())
+    strip = view[heights > peak / 10]
     inside = (draws > strip[0]) & (draws < strip[-1])
-    foot = torch.full_like(draws, -0.06 * heights.max())
+    foot = torch.full_like(draws, -0.06 * peak)
     layers = [Area(view, heights, "decoder"), Line(view, heights, "decoder", dash="-")]
     for hits, ink in ((~inside, "prior"), (inside, "decoder")):
         layers.append(Marks(draws[hits], foot[hits], ink, shape="|"))
-    limits = {"ylim": (-0.12 * heights.max(), 1.2 * heights.max()), "xlim": (-3.3, 3.3)}
+    limits = {"ylim": (-0.12 * peak, 1.2 * peak), "xlim": (-3.3, 3.3)}
     title = f"σ = {deviation}: {int(inside.sum())} of {len(draws)} draws in the strip"
     return Panel(layers, "latent z", "prior × likelihood", title, axes=limits)
 
@@ -48,7 +49,7 @@ def picture() -> Figure:
     truth = Normal(0.0, math.hypot(1.2, deviation)).log_prob(torch.tensor(X, dtype=torch.float64))
     layers = [Line(ends, truth.expand(2), "data", "log p(x)")]
     layers.append(Line(counts, estimate, "prior", dash="-"))
-    limits = {"xscale": "log", "ylim": (truth - 5, truth + 2)}
+    limits = {"xscale": "log", "ylim": (float(truth) - 6, float(truth) + 2.5)}
     panel = Panel(layers, "draws", "nats", f"σ = {deviation}: estimate ± 2 errors", axes=limits)
     figure = panels(*(product(draws[:200], each) for each in DEVIATIONS), panel, height=2.9)
     figure.axes[-1].fill_between(

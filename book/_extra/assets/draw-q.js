@@ -7,8 +7,8 @@
   const [FLOOR, TOP] = [-14, 0]; // nats
   const HIGHEST = 2.4; // of the plot of densities
   const PAST = 60; // guesses that the record still shows
-  const [BEFORE, NOW, END, WORDS] = [0, 0.5, 0.62, 0.65]; // the record, the bar of now, its words
-  const LINE = 2.4; // nats, the height of a line of text
+  const [BEFORE, NOW, END, WORDS] = [0, 0.45, 0.55, 0.57]; // the record, the bar of now, its words
+  const LINE = 16; // pixels, the height of a line of text
   const BRUSH = 4; // places to each side that follow a first touch, or a key
   const TRACE = [3, 3]; // the dash of what the hand drew
 
@@ -61,11 +61,12 @@
     chart.line([...xs, END], levels, "encoder");
     chart.line([BEFORE, END], [evidence, evidence], "data");
     const level = levels.at(-1);
-    const middle = Math.min((evidence + level) / 2, evidence - LINE / 2);
-    const below = Math.max(Math.min(level, middle - LINE), FLOOR + LINE / 2);
+    const line = LINE / (chart.toY(0) - chart.toY(1)); // nats
+    const middle = Math.min((evidence + level) / 2, evidence - line / 2);
+    const below = Math.max(Math.min(level, middle - line), FLOOR + line / 2);
     const write = (y, words, value, ink) =>
       chart.text(WORDS, y, `${words} ${LIVE.number(value, 2)}`, ink, "left");
-    write(evidence + LINE / 2, "log p(x)", evidence, "data");
+    write(evidence + line / 2, "log p(x)", evidence, "data");
     write(middle, "gap", now.gap, "data");
     write(below, now.bound < FLOOR ? "↓ bound" : "bound", now.bound, "encoder");
   }
@@ -164,7 +165,7 @@
       aspect: 0.44,
       x: {
         range: [0, 1],
-        ticks: [0.25, 0.56],
+        ticks: [0.22, 0.5],
         words: (tick) => (tick < NOW ? "before" : "now"),
         label: "",
       },

@@ -31,12 +31,12 @@
       pen.beginPath();
       for (const z of draws) {
         if (inside(z) !== hit || Math.abs(z) > WIDEST) continue;
-        pen.moveTo(chart.toX(z), chart.toY(0) + 3);
+        pen.moveTo(chart.toX(z), chart.toY(0) + (hit ? -4 : 3));
         pen.lineTo(chart.toX(z), chart.toY(foot) - 1);
       }
       pen.strokeStyle = LIVE.INKS[hit ? "decoder" : "prior"].color;
       pen.globalAlpha = hit ? 1 : 0.5;
-      pen.lineWidth = 1;
+      pen.lineWidth = hit ? 1.5 : 1;
       pen.setLineDash([]);
       pen.stroke();
     }
@@ -174,13 +174,13 @@
       y: { range: [-8, 0.5], label: "nats" }, // moves with the truth
     });
     const lines = {
-      hits: stage.readout("in the strip"),
+      hits: stage.readout("hits"),
       share: stage.readout("mass of the strip"),
       estimate: stage.readout("estimate"),
       truth: stage.readout("log p(x)"),
       worth: stage.readout("worth"),
       mean: stage.readout(`mean of ${OTHERS} others`),
-      missed: stage.readout("off by over 2 errors"),
+      missed: stage.readout("of them off by over 2 errors"),
     };
 
     stage.update(() => {
@@ -228,7 +228,7 @@
       const found = enough
         ? `${LIVE.number(estimate, 2)} ± ${LIVE.number(error, 2)}`
         : "too few draws";
-      lines.hits.show(`${hits} of ${drawn}${percent}`);
+      lines.hits.show(`${hits} of ${drawn}${percent}`.replaceAll(" ", "\u00a0"));
       lines.share.show(`${LIVE.number(100 * share, 2)} %`);
       lines.estimate.show(found);
       lines.truth.show(LIVE.number(truth, 6));
