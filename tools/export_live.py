@@ -9,8 +9,10 @@ import io
 import json
 from pathlib import Path
 
+import export_draw_q
 import export_gaussians
 import export_pads
+import export_prior_draws
 import export_rate_distortion
 import export_reparameterize
 import export_train
@@ -37,6 +39,8 @@ PICTURES = {
     "reparameterize": export_reparameterize.picture,
     "rate-distortion": export_rate_distortion.picture,
     "train-here": export_train.picture,
+    "prior-draws": export_prior_draws.picture,
+    "draw-q": export_draw_q.picture,
 }
 
 
