@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
-from export_four_maps import ten_digits
+from export_rate_distortion import ten_digits
 from matplotlib.figure import Figure
 
 from vae_tutorial.data import GREY_STEP, load_digits, minibatches, with_noise

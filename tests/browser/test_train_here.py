@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from export_four_maps import ten_digits
+from export_rate_distortion import ten_digits
 from hands import VALUES, announced, close, press, swipe, values
 from test_live_train import vae
 
