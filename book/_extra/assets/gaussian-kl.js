@@ -68,6 +68,12 @@
     Math.round(10 ** (FIRST_POWER + i / STEPS_A_DECADE)),
   );
 
+  /* For the draws of q and, apart from it, for those of p. */
+  function noiseOf(seed) {
+    const random = LIVE.generator(seed);
+    return { encoder: random.normals(MOST), prior: random.normals(MOST) };
+  }
+
   LIVE.figure("gaussian-kl", (stage) => {
     const view = LIVE.linspace(-6, 6, 481);
     const zAxis = { range: [-6, 6], ticks: [-6, -3, 0, 3, 6], label: "z" };
@@ -75,7 +81,7 @@
     const widths = { minimum: 0.3, maximum: 3, step: 0.05, value: 1 };
     const size = { width: 380, aspect: 0.56 };
     let seed = 5;
-    let noise = LIVE.generator(seed).normals(MOST);
+    let noise = noiseOf(seed);
     let steps = 0; // of STEPS
     let drawing = false;
 
@@ -112,7 +118,7 @@
       }
       if (steps === STEPS) {
         seed += 1;
-        noise = LIVE.generator(seed).normals(MOST);
+        noise = noiseOf(seed);
         steps = 0;
       }
       stage.animate(draw);
@@ -243,7 +249,7 @@
         ...{ name, first, second, ink },
         kl: closedForm(first, second),
         ...areas(first, second),
-        marks: running(first, second, noise, counts.slice(0, steps)),
+        marks: running(first, second, noise[ink], counts.slice(0, steps)),
       });
       const forth = direction("KL(q‖p)", q, p, "encoder");
       const back = direction("KL(p‖q)", p, q, "prior");
