@@ -167,7 +167,9 @@
     write(number(fit), rows.fit, "decoder", crossed ? evidence : fit, level(fit));
     write(LIVE.number(price, 4), rows.price, "prior", bound, level(fit));
     write(number(bound), rows.bound, "encoder", bound, level(bound));
-    write(`gap ${LIVE.number(gap, 4)}`, rows.bound, "data", FLOOR, evidence);
+    const room = chart.canvas.width - chart.toX(evidence);
+    const named = room > 1.6 * NUMBER ? "gap " : ""; // a narrow screen has no room for the word
+    write(named + LIVE.number(gap, 4), rows.bound, "data", FLOOR, evidence);
   }
 
   /* Which shade of the map is how many nats. */
