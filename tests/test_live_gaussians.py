@@ -36,19 +36,87 @@ def both(page, function, rows):
     return page.evaluate(script, rows.tolist())
 
 
-def test_bound_and_gap_agree_with_the_package_at_random_q():
+def test_fit_price_and_gap_agree_with_the_package_at_random_q():
     page = computed("slide-q")
     rows = settings(1, 300, (-2, 2.5), (-3.5, 0.25))
     rows[:, 1] = 2 ** rows[:, 1]
     script = """rows => rows.map(function ([mean, width]) {
-        const q = VAE_LIVE.gaussian(mean, width);
-        return [VAE_LIVE.slideQ.boundOf(q), VAE_LIVE.slideQ.gapOf(q), VAE_LIVE.slideQ.evidence];
+        const [q, { fitOf, priceOf, gapOf }] = [VAE_LIVE.gaussian(mean, width), VAE_LIVE.slideQ];
+        return [fitOf(q), priceOf(q), gapOf(q), VAE_LIVE.slideQ.evidence];
     })"""
-    seen = np.array(page.evaluate(script, rows.tolist()))  # (300, 3)
+    seen = np.array(page.evaluate(script, rows.tolist()))  # (300, 4)
     terms = [decompose(model(), gaussian(*row).log_prob, *RULES) for row in rows]
-    expected = [[each.elbo, each.kl_to_posterior, each.log_evidence] for each in terms]
-    apart("bound, gap and log p(x), 300 q", seen, expected, 1e-9)
-    apart("bound + gap and log p(x)", seen[:, 0] + seen[:, 1], seen[:, 2], 1e-9)
+    expected = [
+        [each.log_likelihood, each.kl_to_prior, each.kl_to_posterior, each.log_evidence]
+        for each in terms
+    ]
+    apart("fit, price, gap and log p(x), 300 q", seen, expected, 1e-9)
+    prices = [kl_divergence(gaussian(*row), gaussian(0, 1)) for row in rows]
+    apart("price and its closed form", seen[:, 1], prices, 1e-9)
+    fit, price, gap, evidence = seen.T
+    apart("fit − price + gap and log p(x)", fit - price + gap, evidence, 1e-9)
+
+
+def test_the_brush_reaches_the_cells_near_its_way():
+    means, powers = np.meshgrid(
+        -2 + 0.05 * (np.arange(90) + 0.5), -3.5 + 0.05 * (np.arange(75) + 0.5)
+    )
+    for start, end in settings(8, 20, (-2, 2.5), (-3.5, 0.25)).reshape(10, 2, 2):
+        way = start + np.linspace(0, 1, 4001)[:, None] * (end - start)  # (4001, 2)
+        far = np.min(
+            [np.hypot(means - x, powers - y) for x, y in way], axis=0
+        )  # (75, 90), of each cell's centre
+        cells = computed("slide-q").evaluate(
+            "([from, to]) => VAE_LIVE.slideQ.stroke(from, to)", [start.tolist(), end.tolist()]
+        )
+        reached = np.zeros((75, 90), dtype=bool)
+        reached[tuple(np.array(cells).T[::-1])] = True
+        clear = np.abs(far - 0.2) > 1e-5  # the samples of the way cannot tell at the very edge
+        assert (reached == (far <= 0.2))[clear].all()
+        assert 50 < reached.sum() < 0.9 * reached.size
+
+
+def test_the_map_holds_the_gaps_of_the_package_and_each_cell_once():
+    script = """places => {
+        const trail = VAE_LIVE.slideQ.createTrail();
+        return places.map((place) => trail.move(place));
+    }"""
+    places = [[0.8, -1.0], [0.8, -1.0], [0.5, -1.2], [-1.5, -3.0]]
+    first, again, near, far = computed("slide-q").evaluate(script, places)
+    assert again == []
+    assert len(far) == 52  # a jump colours its end and nothing on the way
+    seen = [*first, *near, *far]
+    assert len({(column, row) for column, row, _ in seen}) == len(seen)
+    expected = [
+        decompose(
+            model(),
+            gaussian(-2 + 0.05 * (column + 0.5), 2 ** (-3.5 + 0.05 * (row + 0.5))).log_prob,
+            *RULES,
+        ).kl_to_posterior
+        for column, row, _ in seen
+    ]
+    apart(f"gaps of the map, {len(seen)} cells", [gap for *_, gap in seen], expected, 1e-9)
+
+
+def lightness(color):
+    """CIE L* of a colour #rrggbb."""
+    levels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(levels > 0.04045, ((levels + 0.055) / 1.055) ** 2.4, levels / 12.92)
+    y = linear @ [0.2126, 0.7152, 0.0722]
+    return 116 * np.cbrt(y) - 16 if y > (6 / 29) ** 3 else y * (29 / 3) ** 3
+
+
+def test_shades_follow_the_gap_and_their_lightness_tells_them_apart():
+    limits = [0.1, 0.2, 0.5, 1, 2, 5, 10]
+    gaps = np.random.default_rng(9).lognormal(0, 2, 500)
+    shades = computed("slide-q").evaluate(
+        "gaps => gaps.map(VAE_LIVE.slideQ.shadeOf)", gaps.tolist()
+    )
+    order = sorted(set(shades), key=lightness)  # the darkest has the smallest gap
+    assert shades == [order[i] for i in np.digitize(gaps, limits)]
+    steps = np.diff([lightness(shade) for shade in (*order, "#ffffff")])
+    print("lightness steps:", steps.round(1))
+    assert steps.min() > 5
 
 
 def test_the_best_gaussian_is_that_of_another_search():
@@ -80,6 +148,39 @@ def test_the_closed_form_agrees_with_torch_and_with_an_integral():
     sides = both(page, "areas", rows)
     sums = [each["above"] + each["below"] for each in sides]
     apart("signed area and closed form", sums, expected, 1e-9)
+
+
+def test_the_average_under_the_wider_gaussian_is_the_dearer():
+    rows = settings(7, 300, (-3, 3), (0.3, 3), (-3, 3), (0.3, 3))
+    page = computed("gaussian-kl")
+    forth, back = (np.array(both(page, "closedForm", r)) for r in (rows, rows[:, [2, 3, 0, 1]]))
+    a, b, c, d = rows.T
+    ratio = np.maximum(b, d) / np.minimum(b, d)
+    distance = (a - c) / np.minimum(b, d)
+    wider = np.where(b > d, forth - back, back - forth)
+    expected = 0.5 * (ratio**2 - ratio**-2) - 2 * np.log(ratio)
+    expected += 0.5 * distance**2 * (1 - ratio**-2)  # as chapter 6 has it
+    apart("the wider direction less the narrower, 300 pairs", wider, expected, 1e-9)
+    assert wider.min() > 0
+
+
+def test_a_pad_moves_whichever_is_chosen():
+    script = """() => {
+        const [mean, width] = [1, 2].map((step) => ({ step, home: 3, value: 4,
+            set(wanted) { this.value = wanted; } }));
+        const peak = VAE_LIVE.peak(width, (sigma) => sigma);
+        let chosen = mean;
+        const either = VAE_LIVE.either(() => chosen);
+        either.set(5);
+        const first = [either.step, either.home, either.value, either.at(0.25)];
+        chosen = peak;
+        either.set(either.at(0.25));
+        return [first, [either.step, either.home, either.value], mean.value, width.value];
+    }"""
+    first, second, mean, width = computed("gaussian-kl").evaluate(f"({script})()")
+    assert first == [1, 3, 5, 0.25]
+    assert second == [2, -3, pytest.approx(-4 / math.sqrt(2 * math.pi))]
+    assert (mean, width) == (5, pytest.approx(4 / math.sqrt(2 * math.pi)))
 
 
 def test_the_two_areas_agree_with_scipy():

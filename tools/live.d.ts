@@ -7,6 +7,7 @@ interface Live {
   linspace(low: number, high: number, count: number): number[];
   float32(text: string): Float32Array;
   peak(slider: Movable, fromWidth: (width: number) => number): Movable;
+  either(choose: () => Movable): Movable;
   [other: string]: any;
 }
 

@@ -35,9 +35,9 @@ def announced(page, words):
     return page.locator(STATUS).inner_text()
 
 
-def at(page, x, y, x_range=(-4.1, 4.1), y_range=(-4.1, 4.1), left=44):
-    """Where on the screen the first chart shows (x, y): its ranges inside its margins."""
-    box = page.locator("canvas").first.bounding_box()
+def at(page, x, y, x_range=(-4.1, 4.1), y_range=(-4.1, 4.1), left=44, canvas=0):
+    """Where on the screen a chart, the first if no other is named, shows (x, y)."""
+    box = page.locator("canvas").nth(canvas).bounding_box()
     across = (x - x_range[0]) / (x_range[1] - x_range[0]) * (box["width"] - left - 10)
     down = (y_range[1] - y) / (y_range[1] - y_range[0]) * (box["height"] - 50)
     return box["x"] + left + across, box["y"] + 10 + down

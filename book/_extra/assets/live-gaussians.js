@@ -5,7 +5,9 @@
    VAE_LIVE.integrate(rule, f)             Σ weights · f(nodes)
    VAE_LIVE.peak(slider, fromWidth)        what a pad moves up and down for a slider of widths: the
                                            height of a density's peak; higher is narrower. fromWidth
-                                           turns σ into the slider's value. */
+                                           turns σ into the slider's value
+   VAE_LIVE.either(choose)                 what a pad moves where that changes: whatever the function
+                                           choose names at that moment */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
@@ -36,5 +38,19 @@
     },
     set: (value) => slider.set(-value),
     at: (height) => -fromWidth(1 / (ROOT * Math.max(height, 1e-3))), // below the axis: the widest
+  });
+
+  LIVE.either = (choose) => ({
+    get step() {
+      return choose().step;
+    },
+    get home() {
+      return choose().home;
+    },
+    get value() {
+      return choose().value;
+    },
+    set: (value) => choose().set(value),
+    at: (y) => (choose().at ? choose().at(y) : y),
   });
 })();

@@ -15,16 +15,19 @@
        });
 
    Parts stand in the order in which they are made; each goes into the newest column.
-     stage.column({pinned})                a new column; columns stand side by side where they fit.
+     stage.column({pinned, wide})          a new column; columns stand side by side where they fit.
                                            On a phone the pinned column, of small images and
-                                           readouts, comes first and stays in sight under the hand
+                                           readouts, comes first and stays in sight under the hand.
+                                           A wide one has the first row for itself
      stage.row(parts), stage.stack(parts)  what the function `parts` makes stands in one row, or in one
                                            pile; a pile in a row is a picture with its caption
      stage.fold({name, label}, parts)      what the function makes stands folded away below its label
      stage.place()                         the newest column, for an element of the figure's own
-     stage.canvas({width, aspect})         {element, context, width, height, describe(words)}: at most
-                                           width pixels wide, height = aspect · width, any pixel ratio
-     stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
+     stage.canvas({width, aspect})         {element, context, width, height, describe(words), at(event)}:
+                                           at most width pixels wide, height = aspect · width, any pixel
+                                           ratio; {width, height} has one height at any width; `at`
+                                           says where on it, [px, py], the pointer of an event is
+     stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js; or with height
      stage.image({width, rows, columns})   {show(pixels), describe(words)}: 0 is white, 1 is black
      stage.slider({name, label, minimum, maximum, step, value, home, decimals, shows})
                                            {value, set(value)}: name stands in the address; Shift
@@ -47,6 +50,8 @@
      stage.update(function)                see above; it returns what is announced, politely
      stage.animate(step)                   calls step and updates, a frame at a time, until step
                                            returns false; at once where motion is to be reduced
+     stage.animateOnceSeen(picture, step)  the same when half of the picture first comes into view;
+                                           nobody asked for it, so nothing is announced
      stage.work(slice)                     calls slice once a frame, and draws, until it returns
                                            false; then updates. Each slice should take a few
                                            milliseconds. Where motion is to be reduced it works as
@@ -65,7 +70,8 @@
 
 /**
  * @typedef {{element: HTMLCanvasElement, describe: (words: string) => void}} Picture
- * @typedef {Picture & {context: CanvasRenderingContext2D, width: number, height: number}} Canvas
+ * @typedef {Picture & {context: CanvasRenderingContext2D, width: number, height: number,
+ *   at: (event: MouseEvent) => number[]}} Canvas
  * @typedef {Picture & {show: (pixels: number[] | Float64Array) => void}} PixelImage
  * @typedef {{step: number, home: number, value: number, set: (wanted: number) => void,
  *   at?: (height: number) => number}} Movable  what a pad moves: a slider, or LIVE.peak of one
@@ -73,6 +79,7 @@
  * @typedef {{value: string, set: (key: string) => void}} Choice
  * @typedef {{range: number[], label: string, ticks?: number[], words?: (tick: number) => string,
  *   room?: number}} Axis
+ * @typedef {{width: number, aspect?: number, height?: number}} Size
  * @typedef {{name: string, label: string, minimum: number, maximum: number, step: number,
  *   value: number, home?: number, decimals?: number, shows?: (value: number) => number}} SliderSettings
  * @typedef {{name: string, label: string, options: Record<string, string | number>,
@@ -80,10 +87,10 @@
  * @typedef {{name: string, label: string, minimum: number, maximum: number,
  *   value: number}} NumberSettings
  * @typedef {{element: HTMLElement, value: number, set: (wanted: number) => void}} NumberField
- * @typedef {{column: (kind?: {pinned: boolean}) => void,
+ * @typedef {{column: (kind?: {pinned?: boolean, wide?: boolean}) => void,
  *   place: () => HTMLElement,
- *   canvas: (size: {width: number, aspect: number}) => Canvas,
- *   chart: (size: {width: number, aspect: number, x: Axis, y: Axis}) => Chart,
+ *   canvas: (size: Size) => Canvas,
+ *   chart: (size: Size & {x: Axis, y: Axis}) => Chart,
  *   image: (size: {width: number, rows: number, columns: number}) => PixelImage,
  *   slider: (settings: SliderSettings) => Slider,
  *   choice: (settings: ChoiceSettings) => Choice,
@@ -98,6 +105,7 @@
  *   update: (action: () => string) => void,
  *   animate: (step: () => boolean) => void,
  *   work: (slice: () => boolean) => void,
+ *   animateOnceSeen: (picture: Picture, step: () => boolean) => void,
  *   stop: () => void,
  *   changed: () => void,
  *   keep: (name: string, read: () => string, write: (text: string) => void) => void,
@@ -213,8 +221,9 @@
       }),
     );
 
-    function startColumn({ pinned } = { pinned: false }) {
-      column = make("div", root, { className: `live-column${pinned ? " live-pinned" : ""}` });
+    function startColumn({ pinned = false, wide = false } = {}) {
+      const kinds = ["live-column", pinned && "live-pinned", wide && "live-wide"];
+      column = make("div", root, { className: kinds.filter(Boolean).join(" ") });
     }
     function place() {
       if (!column) startColumn();
@@ -256,29 +265,34 @@
     }
 
     /**
-     * @param {{width: number, aspect: number}} size
+     * @param {Size} size
      * @returns {Canvas}
      */
-    function canvas({ width, aspect }) {
+    function canvas({ width, aspect, height }) {
       const made = /** @type {Canvas} */ (picture(width));
-      made.element.style.aspectRatio = String(1 / aspect);
+      if (height) made.element.style.height = `calc(${height}px * var(--live-zoom, 1))`;
+      else made.element.style.aspectRatio = String(1 / aspect);
       made.context = made.element.getContext("2d");
       function fit() {
         made.width = made.element.clientWidth || width; // pixels of the page
-        made.height = made.width * aspect;
+        made.height = height || made.width * aspect;
         const ratio = window.devicePixelRatio;
         made.element.width = Math.round(made.width * ratio); // pixels of the screen
         made.element.height = Math.round(made.height * ratio);
         made.context.setTransform(ratio, 0, 0, ratio, 0, 0);
       }
       fit();
+      made.at = ({ clientX, clientY }) => {
+        const { left, top } = made.element.getBoundingClientRect();
+        return [clientX - left, clientY - top];
+      };
       canvases.set(made.element, fit);
       resized.observe(made.element);
       return made;
     }
 
-    /** @param {{width: number, aspect: number, x: Axis, y: Axis}} axes */
-    const chart = ({ width, aspect, x, y }) => LIVE.chart(canvas({ width, aspect }), { x, y });
+    /** @param {Size & {x: Axis, y: Axis}} axes */
+    const chart = ({ x, y, ...size }) => LIVE.chart(canvas(size), { x, y });
 
     /**
      * @param {{width: number, rows: number, columns: number}} size
@@ -476,9 +490,9 @@
       element.tabIndex = 0;
       element.classList.add("live-pad");
       function move(event) {
-        const box = element.getBoundingClientRect();
-        horizontal?.set(drawn.fromX(event.clientX - box.left));
-        vertical?.set(at(drawn.fromY(event.clientY - box.top)));
+        const [px, py] = drawn.canvas.at(event);
+        horizontal?.set(drawn.fromX(px));
+        vertical?.set(at(drawn.fromY(py)));
         changed();
       }
       let start = null; // where the pointer went down, until it has dragged
@@ -519,17 +533,20 @@
       frame = 0;
     }
 
-    /** @param {() => boolean} step */
-    function animate(step) {
+    /**
+     * @param {() => boolean} step
+     * @param {() => void} show
+     */
+    function play(step, show) {
       stop();
       if (LIVE.reducedMotion()) {
         while (step() !== false);
-        changed();
+        show();
         return;
       }
       const next = guard(() => {
         frame = step() === false ? 0 : requestAnimationFrame(next);
-        changed();
+        show();
       });
       frame = requestAnimationFrame(next);
     }
@@ -550,6 +567,25 @@
         redraw();
       });
       frame = requestAnimationFrame(next);
+    }
+
+    /** @param {() => boolean} step */
+    const animate = (step) => play(step, changed);
+
+    /**
+     * @param {Picture} picture
+     * @param {() => boolean} step
+     */
+    function animateOnceSeen({ element }, step) {
+      const watch = new IntersectionObserver(
+        guard((entries) => {
+          if (!entries.some((entry) => entry.isIntersecting)) return;
+          watch.disconnect();
+          play(step, redraw);
+        }),
+        { threshold: 0.5 },
+      );
+      watch.observe(element);
     }
 
     const parts = {
@@ -574,6 +610,7 @@
       keep,
       animate,
       work,
+      animateOnceSeen,
       stop,
       update: (action) => (update = action),
     };
