@@ -14,4 +14,5 @@ interface Window {
   VAE_LIVE: Live;
   VAE_WEIGHTS: any;
   VAE_SPECTRUM: any;
+  VAE_LECTURE: any;
 }

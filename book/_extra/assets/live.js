@@ -18,8 +18,10 @@
      stage.column({pinned})                a new column; columns stand side by side where they fit.
                                            On a phone the pinned column, of small images and
                                            readouts, comes first and stays in sight under the hand
-     stage.canvas({width, aspect})         {element, context, width, height, describe(words)}: at most
-                                           width pixels wide, height = aspect · width, any pixel ratio
+     stage.canvas({width, aspect})         {element, context, width, height, describe(words), at(event)}:
+                                           at most width pixels wide, height = aspect · width, any pixel
+                                           ratio; lecture mode draws all of it larger, so ask `at`,
+                                           [px, py], where on the canvas the pointer of an event is
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js
      stage.image({width, rows, columns})   {show(pixels), describe(words)}: 0 is white, 1 is black
      stage.slider({name, label, minimum, maximum, step, value, home, decimals, shows})
@@ -50,7 +52,8 @@
 
 /**
  * @typedef {{element: HTMLCanvasElement, describe: (words: string) => void}} Picture
- * @typedef {Picture & {context: CanvasRenderingContext2D, width: number, height: number}} Canvas
+ * @typedef {Picture & {context: CanvasRenderingContext2D, width: number, height: number,
+ *   at: (event: MouseEvent) => number[]}} Canvas
  * @typedef {Picture & {show: (pixels: number[] | Float64Array) => void}} PixelImage
  * @typedef {{step: number, home: number, value: number, set: (wanted: number) => void,
  *   at?: (height: number) => number}} Movable  what a pad moves: a slider, or LIVE.peak of one
@@ -87,6 +90,10 @@
   LIVE.stages = {};
 
   LIVE.reducedMotion = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+  /* How much larger than on the page everything is drawn: lecture mode says it to the style sheet. */
+  const zoomOf = (element) =>
+    Number.parseFloat(getComputedStyle(element).getPropertyValue("--live-zoom")) || 1;
 
   function make(tag, parent, properties) {
     const element = Object.assign(document.createElement(tag), properties);
@@ -139,6 +146,7 @@
           clearTimeout(timer);
           resized.disconnect();
           window.removeEventListener("hashchange", arrive);
+          window.removeEventListener("resize", refit);
           root.remove();
           figure.classList.remove("is-live");
           delete LIVE.stages[figure.id];
@@ -184,6 +192,12 @@
         redraw();
       }),
     );
+    /* Another screen may have other pixels, and lecture mode another zoom, at the same width. */
+    const refit = guard(() => {
+      for (const fit of canvases.values()) fit();
+      redraw();
+    });
+    window.addEventListener("resize", refit);
 
     function startColumn({ pinned } = { pinned: false }) {
       column = make("div", root, { className: `live-column${pinned ? " live-pinned" : ""}` });
@@ -199,7 +213,7 @@
      */
     function picture(width) {
       const element = make("canvas", place());
-      element.style.maxWidth = `${width}px`;
+      element.style.maxWidth = `calc(${width}px * var(--live-zoom, 1))`;
       element.setAttribute("role", "img");
       return { element, describe: (words) => element.setAttribute("aria-label", words) };
     }
@@ -213,13 +227,19 @@
       made.element.style.aspectRatio = String(1 / aspect);
       made.context = made.element.getContext("2d");
       function fit() {
-        made.width = made.element.clientWidth || width; // pixels of the page
+        const zoom = zoomOf(made.element);
+        made.width = (made.element.clientWidth || width * zoom) / zoom;
         made.height = made.width * aspect;
-        const ratio = window.devicePixelRatio;
-        made.element.width = Math.round(made.width * ratio); // pixels of the screen
+        const ratio = zoom * window.devicePixelRatio; // pixels of the screen
+        made.element.width = Math.round(made.width * ratio);
         made.element.height = Math.round(made.height * ratio);
         made.context.setTransform(ratio, 0, 0, ratio, 0, 0);
       }
+      made.at = ({ clientX, clientY }) => {
+        const { left, top } = made.element.getBoundingClientRect();
+        const zoom = zoomOf(made.element);
+        return [(clientX - left) / zoom, (clientY - top) / zoom];
+      };
       fit();
       canvases.set(made.element, fit);
       resized.observe(made.element);
@@ -365,9 +385,9 @@
       element.tabIndex = 0;
       element.classList.add("live-pad");
       function move(event) {
-        const box = element.getBoundingClientRect();
-        horizontal?.set(drawn.fromX(event.clientX - box.left));
-        vertical?.set(at(drawn.fromY(event.clientY - box.top)));
+        const [px, py] = drawn.canvas.at(event);
+        horizontal?.set(drawn.fromX(px));
+        vertical?.set(at(drawn.fromY(py)));
         changed();
       }
       element.addEventListener("pointerdown", (event) => {

@@ -1,0 +1,236 @@
+/* Lecture mode: a chapter shown step by step, in letters that the last row can read.
+
+   A button in the header, or Alt+L, turns it on and off. One step is shown at a time: a section, or
+   the part of a long one that begins at a subsection, at a question to predict, or at an exercise.
+   Folds stay as they are, so an answer stays shut until it is opened.
+     arrow right, arrow left    next and previous step
+     Page Down, Page Up         one screen further, and at its end the next step: what a remote sends
+     Escape                     lets go of a slider or a pad, then leaves the mode
+   The address keeps mode and step, as in 04-bounds.html?lecture#slide-q. It opens from disk, and the
+   setting of a live figure stands in it as always: ?lecture#fig-bounds-live&mean=1. No key is a plain
+   letter, because people who speak to their computer would press letters without knowing (WCAG 2.1.4).
+
+   The page loads this script before its text, so that a lecture opens as one; see lecture.css. */
+
+/** @typedef {{id: string, title: string, blocks: Element[]}} Step  id: where the address leads */
+(() => {
+  "use strict";
+  const page = document.documentElement;
+  const LED_TO = 400; // characters: fewer than these stay on the screen with the question they lead to
+  const PICTURE = 400; // what a picture counts for among them
+  const CONTROLS = "input, select, textarea, [contenteditable], .live-pad"; // use the keys themselves
+  const OVERLAP = 60; // pixels that stay in sight when a key moves the page by a screen
+
+  const isAsked = () => new URLSearchParams(location.search).has("lecture");
+  if (isAsked()) page.classList.add("lecture", "lecture-waiting");
+  document.addEventListener("DOMContentLoaded", () => {
+    page.classList.remove("lecture-waiting");
+    window.VAE_LECTURE = createLecture(document.querySelector("article > section"));
+  });
+
+  /* What stands in a section and in the sections below it, in the order of the page.
+     @param {Element} section
+     @returns {Element[]} */
+  function blocksOf(section) {
+    return [...section.children].flatMap((child) =>
+      child.tagName === "SECTION" ? blocksOf(child) : [child],
+    );
+  }
+
+  const isHeading = (block) => /^H[1-6]$/.test(block.tagName);
+
+  /* What a step that begins with this block adds to the name of its section; null where none can. */
+  function part(block) {
+    if (isHeading(block)) return "";
+    if (block.id.startsWith("predict-")) return "predict";
+    if (block.classList.contains("exercise")) return block.querySelector("strong").textContent;
+    return null;
+  }
+
+  /* How much stands in some blocks besides their headings, in characters. */
+  function amount(blocks) {
+    const sizes = blocks
+      .filter((block) => !isHeading(block))
+      .map(
+        (block) =>
+          block.textContent.trim().length + PICTURE * block.querySelectorAll("img, svg").length,
+      );
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  /**
+   * @param {Element} article
+   * @returns {Step[]}
+   */
+  function stepsOf(article) {
+    /** @type {Step[]} */
+    const steps = [];
+    for (const block of blocksOf(article)) {
+      const last = steps.at(-1);
+      const name = part(block);
+      const enough = last && amount(last.blocks) > (name === "predict" ? LED_TO : 0);
+      if (name !== null && (!last || enough || block.tagName === "H2")) {
+        const heading = block.parentElement.querySelector(":scope > :is(h1, h2, h3, h4)");
+        const words = heading.firstChild.textContent.trim();
+        steps.push({
+          id: isHeading(block) ? block.parentElement.id : block.id,
+          title: name ? `${words}: ${name}` : words,
+          blocks: [block],
+        });
+      } else {
+        last.blocks.push(block);
+      }
+    }
+    return steps;
+  }
+
+  function createLecture(article) {
+    const steps = stepsOf(article);
+    const button = document.querySelector(".lecture-button");
+    const { bar, previous, place, next, status } = createBar(steps);
+    let current = 0;
+
+    /* Shows a step from its beginning, or from its end; nothing before the first or after the last. */
+    function show(wanted, end = false) {
+      if (wanted < 0 || wanted >= steps.length) return;
+      current = wanted;
+      steps.forEach(({ blocks }, number) => {
+        for (const block of blocks) block.classList.toggle("lecture-out", number !== current);
+      });
+      place.value = String(current);
+      previous.setAttribute("aria-disabled", String(current === 0));
+      next.setAttribute("aria-disabled", String(current === steps.length - 1));
+      status.textContent = `${current + 1} of ${steps.length}: ${steps[current].title}`;
+      scrollTo(0, end ? page.scrollHeight : 0);
+    }
+
+    function go(wanted, end = false) {
+      show(wanted, end);
+      history.replaceState(history.state, "", `#${steps[current].id}`);
+    }
+
+    /* The step that holds what the address names, and that element; the first step if it names none. */
+    function asked() {
+      const [id] = decodeURIComponent(location.hash.slice(1)).split("&");
+      const target = document.getElementById(id);
+      const found = steps.findIndex(
+        (step) => step.id === id || step.blocks.some((block) => target && block.contains(target)),
+      );
+      return { target, number: Math.max(found, 0) };
+    }
+
+    function arrive() {
+      const { target, number } = asked();
+      show(number);
+      if (target && steps[number].id !== target.id) target.scrollIntoView({ block: "center" });
+    }
+
+    /* The step at which the reader was, by what is at the top of the window. */
+    function read() {
+      const top = bar.parentElement.getBoundingClientRect().bottom;
+      const passed = ({ blocks }) => blocks.at(-1).getBoundingClientRect().bottom > top;
+      return Math.max(steps.findIndex(passed), 0);
+    }
+
+    function setMode(on) {
+      page.classList.toggle("lecture", on);
+      button.setAttribute("aria-pressed", String(on));
+      window.dispatchEvent(new Event("resize")); // for what is drawn to another measure now
+    }
+
+    function enter() {
+      const wanted = read();
+      setMode(true);
+      show(wanted);
+      history.replaceState(history.state, "", `${withMode(true)}#${steps[current].id}`);
+    }
+
+    function leave() {
+      setMode(false);
+      history.replaceState(history.state, "", `${withMode(false)}#${steps[current].id}`);
+      steps[current].blocks[0].scrollIntoView();
+      status.textContent = "The whole chapter";
+    }
+
+    const toggle = () => (page.classList.contains("lecture") ? leave() : enter());
+
+    /* A screen down or up; at the end of the step the next one, at its beginning the one before. */
+    function turn(direction) {
+      const rest = page.scrollHeight - innerHeight - scrollY;
+      const atEnd = direction > 0 ? rest < 2 : scrollY < 2;
+      if (atEnd) go(current + direction, direction < 0);
+      else {
+        const screen = innerHeight - bar.parentElement.offsetHeight - OVERLAP;
+        scrollBy({ top: direction * screen, behavior: "instant" });
+      }
+    }
+
+    const keys = {
+      ArrowRight: () => go(current + 1),
+      ArrowLeft: () => go(current - 1),
+      PageDown: () => turn(1),
+      PageUp: () => turn(-1),
+      Escape: leave,
+    };
+
+    function pressed(event) {
+      if (event.code === "KeyL" && event.altKey && !event.ctrlKey && !event.metaKey) {
+        event.preventDefault();
+        toggle();
+        return;
+      }
+      const modified = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
+      const act = keys[event.key];
+      const off = !page.classList.contains("lecture") || document.querySelector("dialog[open]");
+      if (!act || modified || off || event.defaultPrevented) return;
+      if (event.target.closest(CONTROLS)) {
+        if (event.key === "Escape") event.target.blur();
+      } else if (!event.key.startsWith("Arrow") || !scrollsSideways(event.target)) {
+        event.preventDefault();
+        act();
+      }
+    }
+
+    previous.addEventListener("click", () => go(current - 1));
+    next.addEventListener("click", () => go(current + 1));
+    place.addEventListener("change", () => go(Number(place.value)));
+    window.addEventListener("keydown", pressed);
+    window.addEventListener("hashchange", () => page.classList.contains("lecture") && arrive());
+    setMode(isAsked());
+    if (isAsked()) arrive();
+    return { toggle, steps };
+  }
+
+  /* Whether an element that has the focus, such as a long line of code, uses the arrow keys. */
+  function scrollsSideways(element) {
+    return element !== document.body && element.scrollWidth > element.clientWidth + 1;
+  }
+
+  /* The address of this page with the mode or without, and without what follows a #. */
+  function withMode(on) {
+    const others = new URLSearchParams(location.search);
+    others.delete("lecture");
+    const parts = [on ? "lecture" : "", others.toString()].filter(Boolean);
+    return `${location.pathname}${parts.length > 0 ? "?" : ""}${parts.join("&")}`;
+  }
+
+  /** @param {Step[]} steps */
+  function createBar(steps) {
+    const bar = document.createElement("nav");
+    bar.className = "lecture-bar";
+    bar.setAttribute("aria-label", "Lecture");
+    bar.innerHTML =
+      '<button type="button" title="Previous section (arrow left)">‹ <span>Previous</span></button>' +
+      '<select aria-label="Section"></select>' +
+      '<button type="button" title="Next section (arrow right)"><span>Next</span> ›</button>' +
+      '<span role="status"></span>';
+    const [previous, next] = bar.querySelectorAll("button");
+    const place = bar.querySelector("select");
+    steps.forEach(({ title }, number) => {
+      place.append(new Option(`${number + 1} of ${steps.length} · ${title}`, String(number)));
+    });
+    document.querySelector(".header-article-items__end").before(bar);
+    const status = bar.querySelector("[role=status]");
+    return { bar, previous, place, next, status };
+  }
+})();
