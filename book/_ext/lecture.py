@@ -76,7 +76,7 @@ class Lead(SphinxPostTransform):
             address = self.app.builder.get_relative_uri(self.env.docname, FOLDER + page)
             shown = f"{address}#{name}"
             if self.app.builder.format == "html" and self.app.builder.name != "epub":
-                shown = f"{address}?lecture#{name}{'&' if setting else ''}{setting}"
+                shown = f"{address}?view=lecture#{name}{'&' if setting else ''}{setting}"
             link = nodes.reference("", "", *found.children, refuri=shown, internal=True)
             found.replace_self(link)
 

@@ -6,8 +6,8 @@
      arrow right, arrow left    next and previous step
      Page Down, Page Up         one screen further, and at its end the next step: what a remote sends
      Escape                     lets go of a slider or a pad, then leaves the mode
-   The address keeps mode and step, as in 04-bounds.html?lecture#slide-q. It opens from disk, and the
-   setting of a live figure stands in it as always: ?lecture#fig-bounds-live&mean=1. No key is a plain
+   The address keeps mode and step, as in 04-bounds.html?view=lecture#slide-q. It opens from disk, and the
+   setting of a live figure stands in it as always: ?view=lecture#fig-bounds-live&mean=1. No key is a plain
    letter, because people who speak to their computer would press letters without knowing (WCAG 2.1.4).
 
    The page loads this script before its text, so that a lecture opens as one; see lecture.css. */
@@ -16,12 +16,13 @@
 (() => {
   "use strict";
   const page = document.documentElement;
-  const LED_TO = 400; // characters: fewer than these stay on the screen with the question they lead to
-  const PICTURE = 400; // what a picture counts for among them
+  const LED_TO = 700; // characters: fewer than these stay on the screen with the question they lead to
+  const PICTURE = 400; // what a picture or a formula of its own counts for among them
   const CONTROLS = "input, select, textarea, [contenteditable], .live-pad"; // use the keys themselves
   const OVERLAP = 60; // pixels that stay in sight when a key moves the page by a screen
+  const GAP = 12; // pixels between the header and what a key has moved to the top
 
-  const isAsked = () => new URLSearchParams(location.search).has("lecture");
+  const isAsked = () => new URLSearchParams(location.search).get("view") === "lecture";
   if (isAsked()) page.classList.add("lecture", "lecture-waiting");
   document.addEventListener("DOMContentLoaded", () => {
     page.classList.remove("lecture-waiting");
@@ -49,13 +50,12 @@
 
   /* How much stands in some blocks besides their headings, in characters. */
   function amount(blocks) {
-    const sizes = blocks
-      .filter((block) => !isHeading(block))
-      .map(
-        (block) =>
-          block.textContent.trim().length + PICTURE * block.querySelectorAll("img, svg").length,
-      );
-    return sizes.reduce((sum, size) => sum + size, 0);
+    let sum = 0;
+    for (const block of blocks.filter((each) => !isHeading(each))) {
+      const pictures = block.querySelectorAll("img").length + block.matches("div.math, .numbered");
+      sum += block.textContent.trim().length + PICTURE * pictures;
+    }
+    return sum;
   }
 
   /**
@@ -127,8 +127,7 @@
 
     /* The step at which the reader was, by what is at the top of the window. */
     function read() {
-      const top = bar.parentElement.getBoundingClientRect().bottom;
-      const passed = ({ blocks }) => blocks.at(-1).getBoundingClientRect().bottom > top;
+      const passed = ({ blocks }) => blocks.at(-1).getBoundingClientRect().bottom > head();
       return Math.max(steps.findIndex(passed), 0);
     }
 
@@ -159,10 +158,19 @@
       const rest = page.scrollHeight - innerHeight - scrollY;
       const atEnd = direction > 0 ? rest < 2 : scrollY < 2;
       if (atEnd) go(current + direction, direction < 0);
-      else {
-        const screen = innerHeight - bar.parentElement.offsetHeight - OVERLAP;
-        scrollBy({ top: direction * screen, behavior: "instant" });
-      }
+      else scrollBy({ top: direction > 0 ? further() : -screen(), behavior: "instant" });
+    }
+
+    const head = () => bar.parentElement.getBoundingClientRect().bottom + GAP;
+    const screen = () => innerHeight - head() - OVERLAP;
+
+    /* How far to the first thing that the window cuts off, so that it is seen whole: a figure, say. */
+    function further() {
+      const cut = steps[current].blocks
+        .flatMap((block) => (block.matches("details[open]") ? [...block.children] : [block]))
+        .map((block) => block.getBoundingClientRect())
+        .find(({ top, bottom }) => bottom > innerHeight && top > head() + 2);
+      return Math.min(cut ? cut.top - head() : screen(), screen());
     }
 
     const keys = {
@@ -208,10 +216,10 @@
 
   /* The address of this page with the mode or without, and without what follows a #. */
   function withMode(on) {
-    const others = new URLSearchParams(location.search);
-    others.delete("lecture");
-    const parts = [on ? "lecture" : "", others.toString()].filter(Boolean);
-    return `${location.pathname}${parts.length > 0 ? "?" : ""}${parts.join("&")}`;
+    const asked = new URLSearchParams(location.search);
+    if (on) asked.set("view", "lecture");
+    else asked.delete("view");
+    return `${location.pathname}${asked.size > 0 ? "?" : ""}${asked}`;
   }
 
   /** @param {Step[]} steps */
