@@ -44,7 +44,7 @@
   function part(block) {
     if (isHeading(block)) return "";
     if (block.id.startsWith("predict-")) return "predict";
-    if (block.classList.contains("exercise")) return block.querySelector("strong").textContent;
+    if (block.classList.contains("exercise")) return block.querySelector("strong").textContent.replace(".", "");
     return null;
   }
 
@@ -74,7 +74,7 @@
         const words = heading.firstChild.textContent.trim();
         steps.push({
           id: isHeading(block) ? block.parentElement.id : block.id,
-          title: name ? `${words}: ${name}` : words,
+          title: name ? `${words} · ${name}` : words,
           blocks: [block],
         });
       } else {
@@ -155,8 +155,8 @@
 
     /* A screen down or up; at the end of the step the next one, at its beginning the one before. */
     function turn(direction) {
-      const rest = page.scrollHeight - innerHeight - scrollY;
-      const atEnd = direction > 0 ? rest < 2 : scrollY < 2;
+      const end = steps[current].blocks.at(-1).getBoundingClientRect().bottom;
+      const atEnd = direction > 0 ? end <= innerHeight : scrollY < 2;
       if (atEnd) go(current + direction, direction < 0);
       else scrollBy({ top: direction > 0 ? further() : -screen(), behavior: "instant" });
     }
