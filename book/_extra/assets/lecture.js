@@ -18,7 +18,9 @@
   const page = document.documentElement;
   const LED_TO = 700; // characters: fewer than these stay on the screen with the question they lead to
   const PICTURE = 400; // what a picture or a formula of its own counts for among them
-  const CONTROLS = "input, select, textarea, [contenteditable], .live-pad"; // use the keys themselves
+  // What uses the keys itself.
+  const CONTROLS =
+    "input, select, textarea, [contenteditable], [role=application], canvas[tabindex]";
   const OVERLAP = 60; // pixels that stay in sight when a key moves the page by a screen
   const GAP = 12; // pixels between the header and what a key has moved to the top
 
@@ -44,7 +46,8 @@
   function part(block) {
     if (isHeading(block)) return "";
     if (block.id.startsWith("predict-")) return "predict";
-    if (block.classList.contains("exercise")) return block.querySelector("strong").textContent.replace(".", "");
+    if (block.classList.contains("exercise"))
+      return block.querySelector("strong").textContent.replace(".", "");
     return null;
   }
 
@@ -111,7 +114,7 @@
 
     /* The step that holds what the address names, and that element; the first step if it names none. */
     function asked() {
-      const [id] = decodeURIComponent(location.hash.slice(1)).split("&");
+      const [id] = location.hash.slice(1).split("&");
       const target = document.getElementById(id);
       const found = steps.findIndex(
         (step) => step.id === id || step.blocks.some((block) => target && block.contains(target)),
@@ -125,10 +128,13 @@
       if (target && steps[number].id !== target.id) target.scrollIntoView({ block: "center" });
     }
 
-    /* The step at which the reader was, by what is at the top of the window. */
+    /* The step at which the reader was: what stands a third of the way down the window. */
     function read() {
-      const passed = ({ blocks }) => blocks.at(-1).getBoundingClientRect().bottom > head();
-      return Math.max(steps.findIndex(passed), 0);
+      const reaches = (block) => block.getBoundingClientRect().bottom > innerHeight / 3;
+      return Math.max(
+        steps.findIndex(({ blocks }) => blocks.some(reaches)),
+        0,
+      );
     }
 
     function setMode(on) {
@@ -190,7 +196,8 @@
       const modified = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
       const act = keys[event.key];
       const off = !page.classList.contains("lecture") || document.querySelector("dialog[open]");
-      if (!act || modified || off || event.defaultPrevented) return;
+      const taken = event.defaultPrevented && event.key !== "Escape"; // the theme takes every Escape
+      if (!act || modified || off || taken) return;
       if (event.target.closest(CONTROLS)) {
         if (event.key === "Escape") event.target.blur();
       } else if (!event.key.startsWith("Arrow") || !scrollsSideways(event.target)) {
