@@ -61,7 +61,7 @@ def article(page: str, known: set[str]) -> Tag:
             place = (folder / path).resolve() if path else HTML / f"{page}.html"
             target = place.relative_to(HTML).with_suffix("").as_posix()
             if target in known:
-                tag["href"] = f"#{anchor(target, name)}"
+                tag["href"] = f"#{anchor(target, name.partition('&')[0])}"
             else:
                 tag.unwrap()
     found["id"] = anchor(page)

@@ -18,4 +18,5 @@ interface Window {
   VAE_SPECTRUM: any;
   VAE_DIGITS: any;
   VAE_FRAMEWORK: any;
+  VAE_LECTURE: any;
 }

@@ -51,7 +51,7 @@ def broken(link: str) -> str | None:
         return f"{link} leads out of the book"
     if not target.is_file():
         return f"{link}: no such file"
-    fragment = unquote(parts.fragment)
+    fragment, _, _ = unquote(parts.fragment).partition("&")  # the setting of a live figure
     if fragment and target.suffix == ".html":
         page = str(target.relative_to(HTML))
         if fragment not in markup(page).identifiers:

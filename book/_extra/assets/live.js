@@ -25,8 +25,9 @@
      stage.place()                         the newest column, for an element of the figure's own
      stage.canvas({width, aspect})         {element, context, width, height, describe(words), at(event)}:
                                            at most width pixels wide, height = aspect · width, any pixel
-                                           ratio; {width, height} has one height at any width; `at`
-                                           says where on it, [px, py], the pointer of an event is
+                                           ratio; {width, height} has one height at any width. Lecture
+                                           mode draws all of it larger, so ask `at`, [px, py], where
+                                           on the canvas the pointer of an event is
      stage.chart({width, aspect, x, y})    a canvas with axes: see live-chart.js; or with height
      stage.image({width, rows, columns})   {show(pixels), describe(words)}: 0 is white, 1 is black
      stage.slider({name, label, minimum, maximum, step, value, home, decimals, shows})
@@ -124,6 +125,10 @@
 
   LIVE.reducedMotion = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+  /* How much larger than on the page everything is drawn: lecture mode says it to the style sheet. */
+  const zoomOf = (element) =>
+    Number.parseFloat(getComputedStyle(element).getPropertyValue("--live-zoom")) || 1;
+
   function make(tag, parent, properties) {
     const element = Object.assign(document.createElement(tag), properties);
     parent.append(element);
@@ -175,6 +180,7 @@
           clearTimeout(timer);
           resized.disconnect();
           window.removeEventListener("hashchange", arrive);
+          window.removeEventListener("resize", refit);
           root.remove();
           figure.classList.remove("is-live");
           delete LIVE.stages[figure.id];
@@ -220,6 +226,12 @@
         redraw();
       }),
     );
+    /* Another screen may have other pixels, and lecture mode another zoom, at the same width. */
+    const refit = guard(() => {
+      for (const fit of canvases.values()) fit();
+      redraw();
+    });
+    window.addEventListener("resize", refit);
 
     function startColumn({ pinned = false, wide = false } = {}) {
       const kinds = ["live-column", pinned && "live-pinned", wide && "live-wide"];
@@ -259,7 +271,7 @@
      */
     function picture(width) {
       const element = make("canvas", place());
-      element.style.maxWidth = `${width}px`;
+      element.style.maxWidth = `calc(${width}px * var(--live-zoom, 1))`;
       element.setAttribute("role", "img");
       return { element, describe: (words) => element.setAttribute("aria-label", words) };
     }
@@ -274,18 +286,20 @@
       else made.element.style.aspectRatio = String(1 / aspect);
       made.context = made.element.getContext("2d");
       function fit() {
-        made.width = made.element.clientWidth || width; // pixels of the page
+        const zoom = zoomOf(made.element);
+        made.width = (made.element.clientWidth || width * zoom) / zoom;
         made.height = height || made.width * aspect;
-        const ratio = window.devicePixelRatio;
-        made.element.width = Math.round(made.width * ratio); // pixels of the screen
+        const ratio = zoom * window.devicePixelRatio; // pixels of the screen
+        made.element.width = Math.round(made.width * ratio);
         made.element.height = Math.round(made.height * ratio);
         made.context.setTransform(ratio, 0, 0, ratio, 0, 0);
       }
-      fit();
       made.at = ({ clientX, clientY }) => {
         const { left, top } = made.element.getBoundingClientRect();
-        return [clientX - left, clientY - top];
+        const zoom = zoomOf(made.element);
+        return [(clientX - left) / zoom, (clientY - top) / zoom];
       };
+      fit();
       canvases.set(made.element, fit);
       resized.observe(made.element);
       return made;
