@@ -243,8 +243,7 @@
       const { element } = spectrum.canvas;
       let held = ""; // "line" or "bar" while a pointer is down; a key moves both
       element.addEventListener("pointerdown", (event) => {
-        const box = element.getBoundingClientRect();
-        const [px, py] = [event.clientX - box.left, event.clientY - box.top];
+        const [px, py] = spectrum.canvas.at(event);
         const latent = Math.round(spectrum.fromX(px));
         const top = spectrum.toY(Math.log10(eigenvalues[latent - 1] ?? 0));
         const onLine = Math.abs(py - spectrum.toY(level.value)) < REACH;
