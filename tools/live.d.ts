@@ -14,4 +14,8 @@ interface Window {
   VAE_LIVE: Live;
   VAE_WEIGHTS: any;
   VAE_SPECTRUM: any;
+  VAE_SEARCH: any;
+  VAE_PASSAGES: any;
+  VAE_PREVIEWS: any;
+  MathJax: any;
 }
