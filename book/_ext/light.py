@@ -32,7 +32,8 @@ PRIVATE = re.compile(r"\\([ef][0-9a-f]{3})|([\ue000-\uf8ff])")  # icons, escaped
 NAME = "Book Icons"  # of what is left: the maker's name belongs to the whole font
 NAMED = (1, 3, 4, 6, 16)  # the records of a font that name it
 GLYPHS = (  # where the theme's style counts on the script to have put an SVG in an icon's place
-    ".bd-search i.fa-magnifying-glass{position:static;color:inherit}"
+    ".bd-search i.fa-solid.fa-magnifying-glass{position:static;color:inherit}"
+    "#pst-search-dialog[open] form.bd-search i{font-size:var(--pst-font-size-icon)}"
     ".search-button-field>i.fa-magnifying-glass{display:inline-block}"
     ".bd-header-article .btn .fa-lg{font-size:1em}\n"
 )

@@ -73,7 +73,7 @@ def typed(app: Sphinx, page: str, article: Tag) -> dict[str, list[str]]:
     """What people type, by the section in which an `{index}` says so."""
     found: dict[str, list[str]] = {}
     for _, words, anchor, *_ in app.env.get_domain("index").entries.get(page, ()):
-        place = article.find(id=anchor)
+        place = article.find(id=anchor) if anchor.startswith("index-") else None  # no term
         if place:
             found.setdefault(place.find_parent("section", id=True)["id"], []).append(words)
     return found

@@ -28,8 +28,7 @@ SELECTORS = (
     "div.citation",
 )
 NEEDLESS = ".headerlink, .to-ledger, button, script, source, svg"
-ALONE = {"glossary", "bibliography"}  # pages whose entries need no word of where they stand
-KEPT = {"class", "alt", "role"}  # of the attributes; an id would be given twice
+KEPT = {"class", "alt"}  # of the attributes; an id would be given twice
 
 
 def targets(page: str, article: Tag) -> Iterator[tuple[str, Tag]]:
@@ -79,11 +78,11 @@ def previews(articles: dict[str, Tag], titles: dict[str, str]) -> dict[str, str]
     needed = {address for page, article in articles.items() for address in linked(page, article)}
     found = {}
     for page, article in articles.items():
-        place = "" if page in ALONE else f'<p class="preview-place">{escape(titles[page])}</p>'
+        place = f'<p class="preview-place">{escape(titles[page])}</p>'
         for address, element in targets(page, article):
             if address in needed:
                 shown = "".join(cleaned(part, page) for part in whole(element))
-                found[address] = shown + place
+                found[address] = f"<dl>{shown}</dl>" if element.name == "dt" else shown + place
     return found
 
 

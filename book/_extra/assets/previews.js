@@ -6,10 +6,13 @@
 
 (() => {
   const REST = 250; // milliseconds that a pointer rests before a preview opens, or closes
+  const WIDEST = 448; // pixels
+  const EDGE = 8; // pixels between a preview and the edge of the window
   const HOME = new URL(document.documentElement.dataset.content_root, location.href).href;
   const LINKS = "a.reference.internal[href*='#'], .bibtex-citation a[href*='#']";
   const article = /** @type {HTMLElement} */ (document.querySelector("article.bd-article"));
 
+  const header = document.querySelector(".bd-header-article"); // it stays in sight
   const preview = document.createElement("div");
   preview.className = "preview";
   preview.id = "preview";
@@ -59,14 +62,18 @@
   function place() {
     const link = shown.getClientRects()[0];
     const around = article.getBoundingClientRect();
-    const width = Math.min(448, document.documentElement.clientWidth - 16);
+    const window = document.documentElement.clientWidth;
+    const width = Math.min(WIDEST, window - 2 * EDGE);
+    const below = innerHeight - link.bottom - EDGE;
+    const above = link.top - EDGE - (header?.getBoundingClientRect().bottom ?? 0);
     preview.style.width = `${width}px`;
-    const left = Math.min(Math.max(8, link.left), document.documentElement.clientWidth - width - 8);
-    const below = innerHeight - link.bottom;
-    const under = below >= link.top || below > preview.offsetHeight + 8;
-    preview.style.maxHeight = `${Math.max(120, (under ? below : link.top) - 16)}px`;
-    preview.style.left = `${left - around.left}px`;
+    preview.style.maxHeight = "";
+    const under = below >= above || below >= preview.offsetHeight;
+    preview.style.maxHeight = `${under ? below : above}px`;
+    preview.classList.toggle("cut", preview.scrollHeight > preview.clientHeight + 1);
+    const left = Math.min(Math.max(EDGE, link.left), window - width - EDGE);
     const top = under ? link.bottom : link.top - preview.offsetHeight;
+    preview.style.left = `${left - around.left}px`;
     preview.style.top = `${top - around.top}px`;
   }
 

@@ -85,7 +85,7 @@
       for (const entry of like ? having : []) {
         const times = entry.inText.get(word) ?? 0;
         const dense = times / (times + 0.5 + entry.length / length);
-        const worth = like * Math.max(entry.inNames.has(word) ? 3 : 0, dense);
+        const worth = like * Math.max(entry.inNames.has(word) ? 1.5 : 0, dense);
         found.set(entry, Math.max(found.get(entry) ?? 0, worth));
       }
     }
@@ -107,9 +107,9 @@
       const covered = met.reduce((sum, { rarity }) => sum + rarity, 0) / all;
       if (!met.length || covered < 0.5) continue;
       let score = met.reduce((sum, { rarity, found }) => sum + rarity * found.get(entry), 0);
-      if (entry.names.includes(phrase)) score += 4 * all;
-      else if (entry.names.some((name) => ` ${name} `.includes(` ${phrase} `))) score += 2 * all;
-      else if (typed.length > 1 && entry.text.includes(` ${phrase} `)) score += all;
+      if (entry.names.includes(phrase)) score += 5 * all;
+      else if (entry.names.some((name) => ` ${name} `.includes(` ${phrase} `))) score += 3 * all;
+      if (typed.length > 1) score += Math.min(3, entry.text.split(` ${phrase} `).length - 1) * all;
       scored.push({ place: entry.place, score: score * covered ** 2 * entry.weight });
     }
     return scored.sort((a, b) => b.score - a.score).map(({ place }) => place);
