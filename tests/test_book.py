@@ -316,6 +316,23 @@ def test_every_erratum_says_what_is_right_and_which_chapter_runs_it():
         assert set(linked) <= {path.stem for path in CHAPTERS}, parts[0]
 
 
+def test_a_path_of_the_landing_page_has_what_its_chapters_ask_for():
+    page = (ROOT / "book" / "index.md").read_text("utf-8")
+    rows = re.findall(r"^\* - \{doc\}`chapters/([\w-]+)`\n  - .*\n  - (.*)$", page, re.M)
+    asked = {  # by number; what only helps is not asked for
+        stem.split("-")[0].lstrip("0"): {*re.findall(r"\d+", re.sub(r"\d+ helps", "", words))}
+        for stem, words in rows
+    }
+    assert len(asked) == len(CHAPTERS)
+    paths = re.findall(r"^\{doc\}`chapters/.*`$", page, re.M)  # chapters with semicolons between
+    assert len(paths) == 2
+    for path in paths:
+        numbers = [number.lstrip("0") for number in re.findall(r"chapters/(\w+)-", path)]
+        for place, number in enumerate(numbers):
+            missing = asked[number] - {*numbers[:place]}
+            assert not missing, f"chapter {number} asks for {missing}, which {numbers} has not"
+
+
 def test_the_cover_is_the_figure_tagged_so():
     code = [cell for path in CHAPTERS for cell in cells(path, "code")]
     (tagged,) = [cell for cell in code if "cover" in cell["metadata"].get("tags", [])]

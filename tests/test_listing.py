@@ -166,9 +166,19 @@ def test_a_room_that_passes_a_name_on(root):
     assert sources.parted("wing.inner.f", package) == ("wing.inner", "f")
 
 
-def test_a_test_in_words():
-    said = reference.in_words("test_the_bound_is_scipys_to_1e_8")
-    assert said == "the bound is SciPy’s to 1e−8"
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("test_the_bound_is_scipys_to_1e_8", "the bound is SciPy’s to 1e−8"),
+        ("test_gauss_hermite_gives_the_moments", "Gauss–Hermite gives the moments"),
+        ("test_the_gaps_of_a_linear_vae", "the gaps of a linear VAE"),
+        ("test_another_runs_weights_are_refused", "another run’s weights are refused"),
+        ("test_the_variances_of_the_bounds_gradients", "the variances of the bound’s gradients"),
+        ("test_a_gaussian_on_a_gaussian", "a Gaussian on a Gaussian"),
+    ],
+)
+def test_a_test_in_words(name, said):
+    assert reference.in_words(name) == said
 
 
 def test_floors_from_the_ground_up(root):

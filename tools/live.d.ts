@@ -19,4 +19,8 @@ interface Window {
   VAE_DIGITS: any;
   VAE_FRAMEWORK: any;
   VAE_LECTURE: any;
+  VAE_SEARCH: any;
+  VAE_PASSAGES: any;
+  VAE_PREVIEWS: any;
+  MathJax: any;
 }

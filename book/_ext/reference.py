@@ -21,15 +21,22 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-OWNERS = "autograd|bregman|library|numpy|scipy|scikit learn|torch|ring"
+OWNERS = "another run|autograd|bregman|library|numpy|scipy|scikit learn|torch|ring"
+CAPITALS = "elbo|gpu|idx|json|kl|pca|vae"
+PEOPLE = "adam|bernoulli|bregman|gauss|gaussian|hamiltonian|hermite|jensen|laplace|pareto|python"
 SPELLINGS = {  # what the name of a test cannot spell
     rf"\b({OWNERS})s\b": r"\1’s",
     r"(\d)e (\d)": r"\1e−\2",
-    r"\bkl\b": "KL",
+    r"\b(bound|chapter)s (gradients|variances)": r"\1’s \2",
+    r"\bgauss (hermite|legendre)": lambda found: f"Gauss–{found[1].capitalize()}",
+    r"\bnan\b": "NaN",
+    r"\btex\b": "TeX",
+    r"\bmathml\b": "MathML",
+    rf"\b({CAPITALS})\b": lambda found: found[0].upper(),
     r"\bscipy\b": "SciPy",
     r"\bnumpy\b": "NumPy",
     r"\bscikit learn\b": "scikit-learn",
-    r"\b(bregman|gaussian|jensen|hamiltonian|bernoulli)": lambda found: found[0].capitalize(),
+    rf"\b({PEOPLE})": lambda found: found[0].capitalize(),
 }
 
 
