@@ -6,7 +6,7 @@
                                            highest at mean, where it is peak, and at least a tenth of
                                            that from low to high; share of the prior lies there
    VAE_LIVE.logEvidence(model)             log p(x) by a rule that knows where the strip is
-   VAE_LIVE.logWeights(model, draws)       log p(x|z) at each draw z
+   VAE_LIVE.logWeights(model, draws)       log p(x|z) at each z of a Float64Array
    VAE_LIVE.priorEstimates(logs, counts)   [{estimate, error, worth}, …] of the first n, for each n
                                            of counts, which rise: log of the average weight, the error
                                            that the draws state for it, the effective sample size */
@@ -49,7 +49,7 @@
 
   LIVE.logWeights = ({ x, deviation }, draws) => {
     const { logDensity } = LIVE.gaussian(x, deviation);
-    return Float64Array.from(draws, (z) => logDensity(SLOPE * z));
+    return draws.map((z) => logDensity(SLOPE * z));
   };
 
   /* Weights are kept relative to the largest so far, so that none is rounded to zero too early. */
