@@ -180,7 +180,7 @@
       truth: stage.readout("log p(x)"),
       worth: stage.readout("worth"),
       mean: stage.readout(`mean of ${OTHERS} others`),
-      missed: stage.readout("of them off by over 2 errors"),
+      missed: stage.readout("off by > 2 errors"),
     };
 
     stage.update(() => {
@@ -234,7 +234,7 @@
       lines.truth.show(LIVE.number(truth, 6));
       lines.worth.show(enough ? `${LIVE.number(worth, 1)} draws` : "–");
       lines.mean.show(enough ? LIVE.number(average, 2) : "–");
-      lines.missed.show(enough ? `${missed.low} low, ${missed.high} high` : "–");
+      lines.missed.show(enough ? `${missed.low} low,\u00a0${missed.high} high` : "–");
       many.element.textContent = landing < target ? "Pause" : "Drop 1,000 draws";
       for (const each of [few, many]) each.element.disabled = count === LIMIT;
       const setting = `σ = ${LIVE.number(model.deviation, 4)}, x = ${LIVE.number(model.x, 1)}`;
