@@ -29,6 +29,9 @@ MENDED = {  # what stands in the HTML → what should
     ' title="Light"></i>': "></i>",
     ' title="Dark"></i>': "></i>",
     ' title="System Settings"></i>': "></i>",
+    # The list that follows the reader's scrolling, by the name that it has here. Where none has the
+    # name, every link of the page is watched, and one to the setting of a live figure is an error.
+    'data-bs-target=".bd-toc-nav"': 'data-bs-target="#pst-page-toc-nav"',
     # ARIA 1.3 has no doc-biblioentry; the entries stand in a list.
     'role="doc-biblioentry"': 'role="listitem"',
     # The names that every proof, exercise and solution of a page share; an id is given once.
