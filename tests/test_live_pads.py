@@ -131,7 +131,7 @@ def test_posteriors_are_wide_where_the_decoder_changes_slowly():
     ranks = torch.stack([-posterior.log_variance.sum(-1), precision.logdet()]).argsort().argsort()
     correlation = ranks.double().corrcoef()[0, 1]
     print(f"size of q against the decoder's slope: {correlation:.2f}")
-    assert correlation > 0.7
+    assert correlation > 0.6
 
 
 def test_most_digits_have_a_better_place_than_the_encoders_mean():

@@ -1,6 +1,8 @@
 """The kept weights: made again, refused when damaged, and telling how they were made."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from vae_tutorial import pretrained
 from vae_tutorial.data import load_digits
+from vae_tutorial.engine.settings import Settings, build
 
 
 def test_training_again_gives_the_kept_weights():
@@ -33,8 +36,36 @@ def test_the_file_says_how_it_was_made():
     assert {"hardware", "seconds", "made", "torch", "python"} <= set(said)
 
 
-def damaged(tmp_path, change):
-    tensors = load_file(pretrained.WEIGHTS)
+def test_the_kept_model_of_mnist_has_the_maps_that_its_run_had():
+    results = Path(__file__).parents[1] / "book" / "results" / "mnist-pad.json"
+    settings = json.loads(results.read_text("utf-8"))["settings"]
+    built = build(Settings(**settings | {"hidden": tuple(settings["hidden"])}), 784)
+    model, places = pretrained.mnist()
+    assert {name: value.shape for name, value in model.state_dict().items()} == {
+        name: value.shape for name, value in built.state_dict().items()
+    }
+    assert type(model.likelihood) is type(built.likelihood)
+    assert str(model.encoder) == str(built.encoder)
+    assert not any(p.requires_grad for p in model.parameters())
+    assert places.mean.shape == (1000, 2)
+    assert places.label.bincount().tolist() == [85, 126, 116, 107, 110, 87, 87, 99, 89, 94]
+
+
+def test_a_place_of_mnist_is_decoded_as_something_that_is_put_near_it():
+    """The encoder read the test digits; their copies stand in for them, where there is no MNIST."""
+    model, places = pretrained.mnist()
+    again = model.encoder(model.decode(places.mean)).mean
+    assert (again - places.mean).norm(dim=-1).median() < 0.25
+
+
+def test_mnist_without_its_places(tmp_path):
+    path = damaged(tmp_path, lambda t: t.pop("test.label"), pretrained.MNIST)
+    with pytest.raises(ValueError, match=r"damaged.safetensors has no test.label"):
+        pretrained.mnist(path)
+
+
+def damaged(tmp_path, change, kept=pretrained.WEIGHTS):
+    tensors = load_file(kept)
     change(tensors)
     save_file(tensors, tmp_path / "damaged.safetensors")
     return tmp_path / "damaged.safetensors"

@@ -88,6 +88,8 @@ def mnist(path: Path = MNIST) -> tuple[VAE, Places]:
     (1000, 784)
     """
     stored = load_file(path)
+    if missing := {"test.mean", "test.label"} - stored.keys():
+        raise ValueError(f"{path.name} has no {' and no '.join(sorted(missing))}")
     places = Places(stored.pop("test.mean").float(), stored.pop("test.label").long())
     stored = {name: value.float() for name, value in stored.items()}
     return _filled(untrained_mnist(), stored, path.name), places

@@ -58,8 +58,8 @@ def test_keys_alone_select_a_digit_walk_and_pause(opened):
     assert f"Selected: a {DIGITS.train_labels[index]}" in announced(page, "Selected")
     press(page, "Enter")
     assert values(page, "selected") == -1
-    page.get_by_label("Walk from").press("2")
-    page.get_by_label("to", exact=True).press("6")
+    page.get_by_role("combobox", name="Walk from").press("2")
+    page.get_by_role("combobox", name="to", exact=True).press("6")
     button = page.get_by_role("button", name="Walk")
     button.press("Enter")
     page.get_by_role("button", name="Pause").press("Enter")
@@ -107,13 +107,14 @@ def test_a_link_opens_the_pad_with_a_digit_and_a_walk(opened):
     page.evaluate(f"location.hash = '#fig-pad&z1=-0.5&digit={SELECTED}&from=2&to=5'")
     page.wait_for_function(f"VAE_LIVE.stages['fig-pad'].values.selected === {SELECTED}")
     close(values(page, "z"), point(-0.5, -1.4), 1e-9)
-    assert page.get_by_label("Walk from").input_value() == "2"
-    assert page.get_by_label("to", exact=True).input_value() == "5"
+    assert page.get_by_role("combobox", name="Walk from").input_value() == "2"
+    assert page.get_by_role("combobox", name="to", exact=True).input_value() == "5"
 
 
 @pytest.mark.parametrize("figure", ["latent-pad", "mnist-pad"])
 def test_on_a_phone_the_image_stays_in_sight_of_the_plane(opened, figure):
     page = opened(figure, **PHONE)
+    page.add_style_tag(content="body { margin: 600px 16px } figure { margin: 0 }")  # as on a page
     plane = page.locator("canvas[tabindex]")
     plane.scroll_into_view_if_needed()
     page.evaluate(
@@ -129,7 +130,8 @@ def test_on_a_phone_the_image_stays_in_sight_of_the_plane(opened, figure):
 
 def test_the_stage_is_low_enough_for_a_projector(opened):
     for figure in ("latent-pad", "mnist-pad"):
-        page = opened(figure, viewport={"width": 720, "height": 720})
+        page = opened(figure, viewport={"width": 1280, "height": 720})
+        page.add_style_tag(content="figure { width: 700px }")  # as in an article
         height = page.locator(".live-stage").bounding_box()["height"]
         print(f"{figure}: {height:.0f} pixels high")
         assert height <= 560

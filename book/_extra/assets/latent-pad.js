@@ -70,11 +70,11 @@
     let image, caption, original, source, lines;
     stage.row(() => {
       stage.stack(() => {
-        image = stage.image({ width: 140, rows: 8, columns: 8 });
+        image = stage.image({ width: 128, rows: 8, columns: 8 });
         caption = stage.readout("");
       });
       stage.stack(() => {
-        original = stage.image({ width: 140, rows: 8, columns: 8 });
+        original = stage.image({ width: 128, rows: 8, columns: 8 });
         source = stage.readout("");
       });
     });
@@ -93,7 +93,7 @@
       label: "Show",
       options: {
         mean: "the mean, f(z)",
-        draw: `a draw from p(x|z), f(z) + σε with σ = ${LIVE.number(scale, 2)}`,
+        draw: `a draw from p(x|z), σ = ${LIVE.number(scale, 2)}`,
       },
       value: "mean",
     });
