@@ -92,7 +92,7 @@ def lighter_style(text: str, used: set[str], fonts: Path) -> str:
 
     text = RULE.sub(rule, text)
     icons = {chr(int(code, 16)) if code else plain for code, plain in PRIVATE.findall(text)}
-    return FAMILY.sub(NAME, FACE.sub(face, text)) + GLYPHS
+    return FAMILY.sub(NAME, FACE.sub(face, text))
 
 
 def lighter_mathjax(text: str) -> str:
@@ -146,7 +146,7 @@ def lighten_styles(static: Path, used: set[str]) -> None:
     for name in STYLES:
         style = static / name
         lighter = lighter_style(style.read_text("utf-8"), used, static / FONTS)
-        style.write_text(lighter, "utf-8")
+        style.write_text(lighter + (GLYPHS if name == STYLES[-1] else ""), "utf-8")
     shutil.rmtree(static / FONTS)
     for script in static.glob("scripts/fontawesome.js*"):
         script.unlink()

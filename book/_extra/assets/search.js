@@ -15,6 +15,7 @@
     θ: "theta",
     λ: "lambda",
     μ: "mu",
+    π: "pi",
     ρ: "rho",
     σ: "sigma",
     φ: "phi",
