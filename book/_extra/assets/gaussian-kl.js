@@ -227,7 +227,9 @@
         Math.max((2.5 * spread(first, second)) / Math.sqrt(10), 0.01);
       const lows = directions.map((each) => each.kl - half(each));
       const highs = directions.map((each) => each.kl + half(each));
-      estimates.range([0.95, 5.05], [Math.min(...lows), Math.max(...highs)]);
+      const [low, high] = [Math.min(...lows), Math.max(...highs)];
+      const room = 0.15 * (high - low); // for a name below the lower line, and one above the other
+      estimates.range([0.95, 5.05], [low - room, high + room]);
       estimates.clear();
       const [forth, back] = directions;
       for (const { name, kl, marks, ink } of directions) {

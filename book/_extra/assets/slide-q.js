@@ -172,6 +172,24 @@
     write(named + LIVE.number(gap, 4), rows.bound, "data", FLOOR, evidence);
   }
 
+  /* The place of the best Gaussian, seen on any shade. */
+  function drawCross(chart, x, y) {
+    const [pen, px, py] = [chart.canvas.context, chart.toX(x), chart.toY(y)];
+    for (const [color, width] of [
+      ["white", 6],
+      ["#222222", 2.5],
+    ]) {
+      pen.beginPath();
+      for (const slant of [1, -1]) {
+        pen.moveTo(px - 5, py - 5 * slant);
+        pen.lineTo(px + 5, py + 5 * slant);
+      }
+      pen.strokeStyle = color;
+      pen.lineWidth = width;
+      pen.stroke();
+    }
+  }
+
   /* Which shade of the map is how many nats. */
   function drawKey({ context: pen, width, height }) {
     const [left, right] = [82, 10]; // pixels
@@ -296,7 +314,7 @@
       pen.drawImage(colors, left, top, right - left, foot - top);
       const ring = { fill: "white", edge: "#222222" };
       map.disc(least.mean, Math.log2(least.width), 3, { ...ring, width: 1.5 });
-      if (answer) map.text(answer.mean, Math.log2(answer.width), "✕", "data", "center");
+      if (answer) drawCross(map, answer.mean, Math.log2(answer.width));
       map.disc(place[0], place[1], 7, { edge: "white", width: 5 });
       map.disc(place[0], place[1], 7, { edge: "#222222", width: 2.5 });
     }
