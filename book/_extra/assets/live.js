@@ -34,7 +34,9 @@
                                            {value, set(value)}: name stands in the address; Shift
                                            with an arrow key makes ten steps; home is where
                                            the Home key of a pad puts it, value if not given; shows
-                                           turns the value into the number that the reader sees
+                                           turns the value into the number that the reader sees;
+                                           mark(value) draws a line at a value worth knowing, and
+                                           none where the slider does not reach
      stage.choice({name, label, options, value})   radio buttons, options {key: words}:
                                            {value, set(key)}
      stage.menu({name, label, options, value})     the same as a drop-down list
@@ -76,7 +78,7 @@
  * @typedef {Picture & {show: (pixels: number[] | Float64Array) => void}} PixelImage
  * @typedef {{step: number, home: number, value: number, set: (wanted: number) => void,
  *   at?: (height: number) => number}} Movable  what a pad moves: a slider, or LIVE.peak of one
- * @typedef {Movable & {element: HTMLInputElement}} Slider
+ * @typedef {Movable & {element: HTMLInputElement, mark: (value: number) => void}} Slider
  * @typedef {{value: string, set: (key: string) => void}} Choice
  * @typedef {{range: number[], label: string, ticks?: number[], words?: (tick: number) => string,
  *   room?: number}} Axis
@@ -349,6 +351,11 @@
         input.setAttribute("aria-valuetext", shown.textContent);
       };
       made.set(value);
+      made.mark = (at) => {
+        const share = (at - minimum) / (maximum - minimum);
+        input.classList.toggle("live-marked", share >= 0 && share <= 1);
+        input.style.setProperty("--mark", String(share));
+      };
       keep(
         name,
         () => input.value,

@@ -41,6 +41,11 @@
         variance: 10 ** variance.value,
         weight: 10 ** weight.value,
       }),
+      /* Where either slider, with the other left alone, reaches σ²β = λ₁. */
+      markThreshold() {
+        variance.mark(Math.log10(LARGEST) - weight.value);
+        weight.mark(Math.log10(LARGEST) - variance.value);
+      },
     };
   }
 
@@ -251,6 +256,7 @@
 
     stage.update(() => {
       lab.settings = settings.read();
+      settings.markThreshold();
       lab.drawing = mode.value === "draw" ? image : null;
       if (mode.value === "slow") {
         lab.run(false);
