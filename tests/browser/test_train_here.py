@@ -11,6 +11,7 @@ from export_rate_distortion import ten_digits
 from hands import VALUES, announced, close, press, swipe, values
 from test_live_train import vae
 
+from vae_tutorial.data import load_digits
 from vae_tutorial.evaluation import exact_bound, exact_log_evidence
 
 PHONE = {"viewport": {"width": 390, "height": 664}, "has_touch": True, "is_mobile": True}
@@ -234,3 +235,24 @@ def test_a_loss_that_is_no_number_stops_the_run_and_says_so(opened):
     announced(page, "The loss is no number any more.")
     assert button(page, "Start").is_visible()
     assert page.errors == []
+
+
+def test_the_threshold_is_marked_on_the_sliders_and_moves_with_the_other(opened):
+    page = opened("train-here")
+    largest = torch.linalg.eigvalsh(torch.cov(load_digits(torch.float64).train.T, correction=0))[
+        -1
+    ].item()
+
+    def marked(label):
+        slider = page.get_by_label(label)
+        read = "e => e.classList.contains('live-marked') && +e.style.getPropertyValue('--mark')"
+        low, high = (float(slider.get_attribute(name)) for name in ("min", "max"))
+        share = slider.evaluate(read)
+        return share and 10 ** (low + share * (high - low))
+
+    assert marked("σ² of a pixel") == pytest.approx(largest, rel=1e-3)
+    page.get_by_label("β, weight of KL").fill("1")  # β = 10
+    assert marked("σ² of a pixel") == pytest.approx(largest / 10, rel=1e-3)
+    page.get_by_label("β, weight of KL").fill("2")
+    assert marked("σ² of a pixel") is False  # below the slider's reach
+    assert marked("β, weight of KL") == pytest.approx(largest / 10**-1.3, rel=1e-3)
