@@ -135,11 +135,16 @@ def test_an_address_that_asks_for_nonsense_draws_the_beginning(opened, asked):
     assert page.errors == []
 
 
-def test_beginnings_are_no_drawings_of_a_hand_but_what_follows_is(opened):
+def test_the_record_is_of_drawings_that_did_not_begin_with_the_posterior(opened):
     page = opened("draw-q")
     page.get_by_role("button", name="posterior").click()
     assert page.evaluate(f"{VALUES}.least") == math.inf
     press(page, "Shift+Tab", "Shift+Tab", "Shift+Tab", "ArrowRight")  # q at this place
+    assert values(page, "gap").item() > 0
+    assert page.evaluate(f"{VALUES}.least") == math.inf
+    page.get_by_role("button", name="bumps").click()
+    assert page.evaluate(f"{VALUES}.least") == math.inf
+    press(page, "Shift+Tab", "Shift+Tab", "ArrowRight")
     gap = values(page, "gap").item()
     assert values(page, "least").item() == gap > 0
     page.get_by_role("button", name="prior").click()

@@ -234,6 +234,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_says_so(opened):
     button(page, "Start").click()
     announced(page, "The loss is no number any more.")
     assert button(page, "Start").is_visible()
+    assert page.get_by_text("none: the loss is no number. Begin again").is_visible()
     assert page.errors == []
 
 

@@ -78,6 +78,7 @@
     let down = false;
     let drawn = null; // the first and the last place that it touched
     let byHand = false;
+    let given = false; // the posterior itself was the beginning: no drawing of the reader's
     let least = Infinity; // the smallest gap that a hand has left
     let past = [];
 
@@ -117,10 +118,11 @@
         : [touched, touched];
       heights = down ? wanted : line.heights;
       hand = down ? to : null;
-      byHand = true;
+      byHand = !given;
     }
     function begin(shape) {
       [heights, drawn, hand, byHand] = [shape, null, null, false];
+      given = shape === BEGINNINGS.posterior;
     }
 
     const follow = height.set; // moves the thumb and no more

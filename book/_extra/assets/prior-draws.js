@@ -180,7 +180,7 @@
       truth: stage.readout("log p(x)"),
       worth: stage.readout("worth"),
       mean: stage.readout(`mean of ${OTHERS} others`),
-      missed: stage.readout("off by > 2 errors"),
+      missed: stage.readout("of them, off by > 2 errors"),
     };
 
     stage.update(() => {

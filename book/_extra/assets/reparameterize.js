@@ -124,7 +124,8 @@
       lines.exact = stage.readout("exact, 2μ₁");
       lines.pathwise = stage.readout("pathwise");
       lines.score = stage.readout("score function");
-      lines.variances = stage.readout("exact variances");
+      lines.pathwiseVariance = stage.readout("variance, pathwise");
+      lines.scoreVariance = stage.readout("variance, score");
     });
 
     stage.column();
@@ -169,7 +170,8 @@
       lines.pathwise.show(seen("pathwise"));
       lines.score.show(seen("score"));
       const variances = [exact.pathwise, exact.score].map((each) => LIVE.number(each, 1));
-      lines.variances.show(variances.join("; "));
+      lines.pathwiseVariance.show(variances[0]);
+      lines.scoreVariance.show(variances[1]);
       draw.element.textContent = buttonWords();
 
       const drawn = count.toLocaleString("en-GB");

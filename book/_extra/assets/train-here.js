@@ -197,7 +197,7 @@
       start.element.textContent = lab.running ? "Pause" : "Start";
     }
 
-    function showNumbers({ last, threshold, above, rates, asleep, ...known }) {
+    function showNumbers({ last, threshold, above, rates, asleep, ...known }, failed) {
       lines.step.show(String(known.steps));
       lines.truth.show(last ? nats(last.logEvidence) : "–");
       lines.bound.show(last ? nats(last.bound) : "–");
@@ -207,6 +207,7 @@
       lines.gap.show(
         last ? `${LIVE.number(known.gap, 2)}: ${encoder} encoder, ${family} family` : "–",
       );
+      if (failed) lines.gap.show("none: the loss is no number. Begin again");
       const [left, right] = [threshold, LARGEST].map((value) => LIVE.number(value, 3));
       lines.threshold.show(`${left} ${above ? "≥" : "<"} ${right}`);
       const both = rates.map((value) => LIVE.number(value, 2)).join(" + ");
@@ -267,7 +268,7 @@
       work();
       const known = summary(lab);
       showParts();
-      showNumbers(known);
+      showNumbers(known, lab.failed);
       showPictures();
       describe(known);
       stage.values = {
