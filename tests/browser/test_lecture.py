@@ -187,7 +187,7 @@ def test_keys_on_a_slider_and_a_pad_move_them_and_not_the_page(lecture):
         control.press(key)
         assert slider.input_value() != before
     before = slider.input_value()
-    opened.locator(f"#{FIGURE} canvas.live-pad").press("ArrowLeft")
+    opened.locator(f"#{FIGURE} canvas.live-pad").first.press("ArrowLeft")
     assert slider.input_value() != before
     assert position(opened) == start
     opened.wait_for_function(f"() => location.hash.startsWith('#{FIGURE}&')")
@@ -210,7 +210,7 @@ def test_letters_typed_into_a_field_do_nothing(lecture):
 @pytest.mark.parametrize("viewport", [PROJECTOR, {"width": 1920, "height": 1080}])
 def test_a_hand_on_a_live_figure_finds_the_place_it_points_at(lecture, viewport):
     opened = lecture(f"?view=lecture#{FIGURE}", viewport=viewport)
-    pad = opened.locator(f"#{FIGURE} canvas.live-pad")
+    pad = opened.locator(f"#{FIGURE} canvas.live-pad").first
     pad.scroll_into_view_if_needed()
     zoom = opened.evaluate(
         "parseFloat(getComputedStyle(document.documentElement).getPropertyValue('--live-zoom'))"
