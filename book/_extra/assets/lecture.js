@@ -128,7 +128,7 @@
     function arrive() {
       const { target, number } = asked();
       show(number);
-      if (target && steps[number].id !== target.id) target.scrollIntoView({ block: "center" });
+      if (target && steps[number].id !== target.id) target.scrollIntoView();
     }
 
     /* The step at which the reader was: what stands a third of the way down the window. */
