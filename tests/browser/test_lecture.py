@@ -200,6 +200,18 @@ def test_keys_on_a_slider_and_a_pad_move_them_and_not_the_page(lecture):
     assert not opened.evaluate(ON)
 
 
+def test_a_step_without_a_heading_says_what_it_is_about(lecture):
+    shown = "getComputedStyle(document.querySelector('article > section'), '::before').content"
+    opened = lecture("?view=lecture#predict-what-q-is-charged-for")
+    assert opened.evaluate(shown) == '"What q is charged for · predict"'
+    opened.keyboard.press("ArrowRight")
+    assert opened.locator("h2:visible").inner_text().startswith("The price of a family")
+    assert opened.evaluate(shown) == "none"
+    opened.keyboard.press("ArrowLeft")
+    opened.keyboard.press("Escape")
+    assert opened.evaluate(shown) == "none"
+
+
 def test_letters_typed_into_a_field_do_nothing(lecture):
     opened = lecture("")
     for key in ("l", "n", "p", "ArrowRight", "Control+Alt+l"):
@@ -281,6 +293,7 @@ def test_the_links_of_the_page_for_teachers_open_what_they_name(lecture):
     there = lecture(f"?view=lecture#{FIGURE}&mean=-1")
     assert there.locator(f"#{FIGURE} input[type=range]").first.input_value() == "-1"
     assert there.locator(f"#{FIGURE}").evaluate(
-        "figure => { const { top, bottom } = figure.getBoundingClientRect();"
-        "return top < innerHeight && bottom > 0 }"
+        "figure => { const { top } = figure.getBoundingClientRect();"
+        "const header = document.querySelector('.bd-header-article').getBoundingClientRect();"
+        "return top >= header.bottom && top < innerHeight / 2 }"
     )

@@ -100,10 +100,13 @@
       steps.forEach(({ blocks }, number) => {
         for (const block of blocks) block.classList.toggle("lecture-out", number !== current);
       });
+      const { blocks, title } = steps[current];
+      if (isHeading(blocks[0])) delete article.dataset.step;
+      else article.dataset.step = title; // without a heading the room sees no subject
       place.value = String(current);
       previous.setAttribute("aria-disabled", String(current === 0));
       next.setAttribute("aria-disabled", String(current === steps.length - 1));
-      status.textContent = `${current + 1} of ${steps.length}: ${steps[current].title}`;
+      status.textContent = `${current + 1} of ${steps.length}: ${title}`;
       scrollTo(0, end ? page.scrollHeight : 0);
     }
 
@@ -125,7 +128,7 @@
     function arrive() {
       const { target, number } = asked();
       show(number);
-      if (target && steps[number].id !== target.id) target.scrollIntoView({ block: "center" });
+      if (target && steps[number].id !== target.id) target.scrollIntoView();
     }
 
     /* The step at which the reader was: what stands a third of the way down the window. */
@@ -235,9 +238,9 @@
     bar.className = "lecture-bar";
     bar.setAttribute("aria-label", "Lecture");
     bar.innerHTML =
-      '<button type="button" title="Previous section (arrow left)">‹ <span>Previous</span></button>' +
-      '<select aria-label="Section"></select>' +
-      '<button type="button" title="Next section (arrow right)"><span>Next</span> ›</button>' +
+      '<button type="button" title="Previous step (arrow left)">‹ <span>Previous</span></button>' +
+      '<select aria-label="Step"></select>' +
+      '<button type="button" title="Next step (arrow right)"><span>Next</span> ›</button>' +
       '<span role="status"></span>';
     const [previous, next] = bar.querySelectorAll("button");
     const place = bar.querySelector("select");

@@ -218,7 +218,7 @@
       const wanted = new URLSearchParams(parts.join("&"));
       for (const [part, { write, start }] of kept) write(wanted.get(part) ?? start);
       redraw();
-      figure.scrollIntoView({ block: "center" });
+      figure.scrollIntoView(); // from its top, where what reacts stands
     });
 
     const canvases = new Map(); // element → what fits it to its place
