@@ -76,11 +76,11 @@ def with_install_cell(notebook: nbformat.NotebookNode, name: str) -> None:
     notebook.cells = [others[0], cell, *others[1:]]
 
 
-def with_palette(png: bytes) -> bytes:
-    """The same picture in at most 192 colours."""
+def with_palette(png: bytes, colours: int = 192) -> bytes:
+    """The same picture in so many colours at most."""
     stored = io.BytesIO()
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.quantize(192, dither=Image.Dither.NONE).save(stored, "PNG", optimize=True)
+    picture.quantize(colours, dither=Image.Dither.NONE).save(stored, "PNG", optimize=True)
     return stored.getvalue()
 
 
