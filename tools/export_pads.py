@@ -21,7 +21,6 @@ from vae_tutorial.training import fit
 
 ROOM = 0.15  # of a latent, between the outermost mean and the edge of the plane
 STEP = 0.05  # of the pads' sliders: the planes' edges lie on steps
-LEVELS = "0123456789abcdefg"  # of a pixel of the small digits: sixteenths
 SHOWN = (1.2, -1.4)  # where the pad of chapter 9 begins, and what its picture shows
 MNIST_SHOWN = (0.5, 1.0)  # the same for the pad of the landing page
 MNIST_OUTSIDE = 0.01  # of the means, on each side: few lie far out, where all tiles are alike
@@ -80,10 +79,9 @@ def hearts(means: Tensor, labels: Tensor) -> list[int]:
 
 
 def weights() -> dict:
-    """The decoder and log σ² of chapter 9's VAE, its training digits, and its q(z|x) of each."""
+    """The decoder and log σ² of chapter 9's VAE, and its q(z|x) of each training digit."""
     model, digits = chapter_9(), load_digits(torch.float64)
     posterior = model.encoder(digits.train)
-    levels = (16 * digits.train).long().flatten().tolist()
     return {
         "decoder": [
             {"weight": float32(layer.weight), "bias": float32(layer.bias)}
@@ -95,8 +93,6 @@ def weights() -> dict:
         "hearts": hearts(posterior.mean, digits.train_labels),
         "means": float32(posterior.mean),  # (1500, 2)
         "logVariances": float32(posterior.log_variance),  # (1500, 2)
-        "labels": "".join(map(str, digits.train_labels.tolist())),
-        "images": "".join(LEVELS[level] for level in levels),
     }
 
 

@@ -11,7 +11,7 @@ from sphinx.directives.patches import Figure
 
 ENGINE = ("live-numbers", "live-chart", "live")
 FIGURES = {  # name: what its page loads after the engine
-    "latent-pad": ("weights", "pad", "latent-pad"),
+    "latent-pad": ("digits", "weights", "pad", "latent-pad"),
     "mnist-pad": ("mnist-weights", "pad", "mnist-pad"),
     "slide-q": ("live-gaussians", "slide-q"),
     "gaussian-kl": ("live-gaussians", "gaussian-kl"),

@@ -11,7 +11,8 @@
 
   const means = LIVE.float32(WEIGHTS.means); // (1500 · 2): z₁ and z₂ in turn
   const logVariances = LIVE.float32(WEIGHTS.logVariances); // (1500 · 2)
-  const labels = Array.from(WEIGHTS.labels, Number); // (1500)
+  const labels = Array.from(window.VAE_DIGITS.trainLabels, Number); // (1500)
+  const images = LIVE.digits(window.VAE_DIGITS.train); // (1500) of (64)
   const scale = Math.exp(WEIGHTS.logVariance / 2); // σ, one for all pixels
   const middles = LIVE.middles(means, labels);
   const place = (index) => [means[2 * index], means[2 * index + 1]];
@@ -19,12 +20,10 @@
   /* f(z): two latents to 64 pixels. */
   LIVE.decode = LIVE.network(WEIGHTS.decoder);
 
-  /* A training digit and its q(z|x). Its pixels are stored as the digits of base 17, in sixteenths. */
+  /* A training digit and its q(z|x). */
   LIVE.digit = (index) => ({
     label: labels[index],
-    pixels: Array.from(WEIGHTS.images.slice(64 * index, 64 * index + 64), (letter) => {
-      return Number.parseInt(letter, 17) / 16;
-    }),
+    pixels: Array.from(images[index]),
     mean: place(index),
     logVariance: [logVariances[2 * index], logVariances[2 * index + 1]],
   });

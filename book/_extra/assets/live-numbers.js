@@ -4,6 +4,7 @@
    VAE_LIVE.network(layers)                [{weight, bias}, …] in base64 → a function, input → output;
                                            with {weight, scale, bias} a weight is one signed byte
                                            times the scale of its output
+   VAE_LIVE.digits(letters)                "aaq…" → images, each a Float64Array of 64 grey levels
    VAE_LIVE.generator(seed)                → {uniform(), normal(), normals(count)}, the same for a seed
    VAE_LIVE.logNormal(x, mean, logVariance)  log density of a diagonal Gaussian, in nats
    VAE_LIVE.moments()                      → {add(value), count, mean, variance, error}: of the numbers
@@ -57,6 +58,14 @@
       });
       return values;
     };
+  };
+
+  /* One letter a pixel, from a for white to q for black. */
+  LIVE.digits = (letters) => {
+    const levels = Float64Array.from(letters, (letter) => (letter.charCodeAt(0) - 97) / 16);
+    return Array.from({ length: levels.length / 64 }, (_, i) =>
+      levels.subarray(64 * i, 64 * i + 64),
+    );
   };
 
   /* Uniform numbers by mulberry32 (public domain, Tommy Ettinger), normal ones by Box and Muller. */

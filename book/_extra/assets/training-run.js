@@ -23,15 +23,8 @@
   const SHARE = 1; // training gets so many times the milliseconds that measuring takes
   const MAP_EVERY = 100; // milliseconds from one map of the codes to the next
 
-  /* Letters from a to q, one a pixel, as arrays of 64 grey levels from 0 to 1. */
-  function images(letters) {
-    const levels = Float64Array.from(letters, (letter) => (letter.charCodeAt(0) - 97) / 16);
-    return Array.from({ length: levels.length / 64 }, (_, i) =>
-      levels.subarray(64 * i, 64 * i + 64),
-    );
-  }
-  const train = images(DIGITS.train);
-  const test = images(DIGITS.test);
+  const train = LIVE.digits(DIGITS.train);
+  const test = LIVE.digits(DIGITS.test);
   const labels = Array.from(DIGITS.trainLabels, Number);
   /* The first test digit of each class. */
   const ten = DIGITS.colours.map((_, digit) => test[DIGITS.testLabels.indexOf(String(digit))]);
