@@ -15,7 +15,11 @@ def test_at_the_beginning_the_estimates_are_those_of_the_module(opened):
     for name, gradients in (("pathwise", path), ("score", score)):
         close(values(page, f"estimates.{name}.means"), gradients.mean.mean(0), 1e-9)
         close(values(page, f"estimates.{name}.variances"), gradients.mean.var(0), 1e-9)
-    assert page.get_by_text("4.0; 56.0").is_visible()  # eq-score-variance at d = 2
+    shown = page.locator(".live-readout").filter(has_text="variance, ").all_inner_texts()
+    assert [" ".join(words.split()) for words in shown] == [  # eq-score-variance at d = 2
+        "variance, pathwise 4.0",
+        "variance, score 56.0",
+    ]
 
 
 def test_keys_alone_move_the_cloud_while_the_noise_stays(opened):
