@@ -82,7 +82,7 @@ def test_the_weights_of_the_latent_pad_are_trained_again_by_the_recipe():
     for name, value in kept.items():
         np.testing.assert_allclose(value, fresh[name], rtol=0, atol=1e-6)
     assert rest == {**same, "start": list(same["start"])}
-    assert len(rest["labels"]) == 1500
+    assert len(kept["means"]) == 2 * 1500
 
 
 def test_the_page_of_chapter_9_trains_the_network_of_its_pad():
@@ -128,7 +128,7 @@ def test_only_the_page_with_the_figure_loads_its_scripts(tmp_path):
     assert build(tmp_path, "html") == ""
     page, other = ((tmp_path / "out" / f"{p}.html").read_text("utf-8") for p in ("index", "other"))
     loaded = re.findall(r'<script defer="defer" src="_static/\.\./assets/([\w-]+)\.js', page)
-    assert loaded == [*live.ENGINE, "weights", "pad", "latent-pad"]
+    assert loaded == [*live.ENGINE, "digits", "weights", "pad", "latent-pad"]
     assert "assets/live.css" in page
     assert "assets/" not in other
 

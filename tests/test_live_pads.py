@@ -82,7 +82,7 @@ def test_the_log_density_of_a_digit_and_its_cause_agrees_with_torch():
 def test_the_nearest_digits_are_those_of_torch_and_named_by_class():
     script = """zs => zs.map((z) => {
         const near = VAE_LIVE.nearest(VAE_LIVE.float32(VAE_WEIGHTS.means), z, 15);
-        return [near, VAE_LIVE.company([...VAE_WEIGHTS.labels].map(Number), near)];
+        return [near, VAE_LIVE.company([...VAE_DIGITS.trainLabels].map(Number), near)];
     })"""
     distances = torch.cdist(LATENTS[:200], export_pads.chapter_9().encoder(DIGITS.train).mean)
     nearest = distances.topk(15, largest=False)
@@ -105,18 +105,16 @@ def test_a_walk_is_straight_and_ends_where_it_should():
     apart("line", PAD.evaluate(script, ends), [ends[0], [1.5, -1.0], ends[1]], 1e-12)
 
 
-@pytest.mark.parametrize("name", ["weights", "mnist-weights"])
-def test_a_walk_starts_among_its_own_kind(name):
-    text = (export_live.ASSETS / f"{name}.js").read_text("utf-8")
-    held = json.loads(text[text.index("{") : text.rindex(";")])
-    labels = np.array(list(map(int, held["labels"])))
-    assert labels[held["hearts"]].tolist() == list(range(10))
-    places = np.array(
-        (PAD if name == "weights" else MNIST).evaluate(
-            f"[...VAE_LIVE.float32(VAE_{'WEIGHTS' if name == 'weights' else 'MNIST'}.means)]"
-        )
-    ).reshape(-1, 2)
-    for digit, index in enumerate(held["hearts"]):
+@pytest.mark.parametrize(
+    ("page", "held", "labels"),
+    [(PAD, "VAE_WEIGHTS", "VAE_DIGITS.trainLabels"), (MNIST, "VAE_MNIST", "VAE_MNIST.labels")],
+)
+def test_a_walk_starts_among_its_own_kind(page, held, labels):
+    hearts = page.evaluate(f"{held}.hearts")
+    labels = np.array(page.evaluate(f"[...{labels}].map(Number)"))
+    assert labels[hearts].tolist() == list(range(10))
+    places = np.array(page.evaluate(f"[...VAE_LIVE.float32({held}.means)]")).reshape(-1, 2)
+    for digit, index in enumerate(hearts):
         near = np.linalg.norm(places - places[index], axis=1).argsort()[:15]
         alike = (labels[near] == digit).sum()
         assert alike == np.bincount(labels[near], minlength=10).max()

@@ -1,7 +1,7 @@
 /* The latent pad: z moves over the plane of the VAE of chapter 9, and its decoder draws the digit.
 
-   Behind z lie the means of q(z|x) of the 1,500 training digits. weights.js carries them, the
-   digits and the decoder; the book's Python computes the same numbers, and tests hold the two together. */
+   Behind z lie the means of q(z|x) of the 1,500 training digits. weights.js carries them and the
+   decoder, digits.js the digits; Python computes the same numbers, and tests hold the two together. */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
