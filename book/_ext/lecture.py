@@ -8,9 +8,11 @@ setting of a live figure, `#fig-bounds-live&mean=1`. A target that is not there 
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.docutils import ReferenceRole
@@ -59,6 +61,14 @@ def ancestors(node: nodes.Node) -> Iterator[nodes.Node]:
         yield node
 
 
+@cache
+def names(env: BuildEnvironment, page: str) -> set[str]:
+    """The ids of a page, read once a build; none if there is no such page."""
+    if page not in env.found_docs:
+        return set()
+    return {name for node in env.get_doctree(page).findall(nodes.Element) for name in node["ids"]}
+
+
 class Lead(SphinxPostTransform):
     """Makes links of the roles, once all pages are read."""
 
@@ -69,7 +79,7 @@ class Lead(SphinxPostTransform):
         for found in list(self.document.findall(lesson)):
             page, _, place = found["target"].partition("#")
             name, _, setting = place.partition("&")
-            if name not in self.names(FOLDER + page):
+            if name not in names(self.env, FOLDER + page):
                 logging.getLogger(__name__).warning(
                     f"lecture: nothing is called {name} in {FOLDER}{page}", location=found
                 )
@@ -79,13 +89,6 @@ class Lead(SphinxPostTransform):
                 shown = f"{address}?view=lecture#{name}{'&' if setting else ''}{setting}"
             link = nodes.reference("", "", *found.children, refuri=shown, internal=True)
             found.replace_self(link)
-
-    def names(self, page: str) -> set[str]:
-        """The ids of a page; none if there is no such page."""
-        if page not in self.env.found_docs:
-            return set()
-        doctree = self.env.get_doctree(page)
-        return {name for node in doctree.findall(nodes.Element) for name in node["ids"]}
 
 
 def add_mode(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:

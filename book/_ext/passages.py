@@ -48,7 +48,7 @@ def is_no_prose(node: Tag) -> bool:
 
 def sections(article: Tag) -> Iterator[tuple[Tag, str, str]]:
     """Each section of a page, its title, and the text that stands in it and in none below it."""
-    for section in article.select("section[id]"):
+    for section in article.find_all("section", id=True):
         heading = section.find(HEADINGS, recursive=False)
         parts = section.find_all(True, recursive=False)
         said = (rendered.plain(part, is_no_prose) for part in parts)

@@ -19,28 +19,32 @@ from bs4 import Tag
 from sphinx.application import Sphinx
 
 SHOWN = "assets/previews-shown.js"
-SELECTORS = (
-    "dl.glossary > dt",
-    "div.math",
-    "figure",
-    "div.proof",
-    "div.admonition",
-    "div.citation",
-)
+BOXES = {"math", "proof", "admonition", "citation"}
 NEEDLESS = ".headerlink, .to-ledger, button, script, source, svg"
 KEPT = {"class", "alt"}  # of the attributes; an id would be given twice
 
 
+def is_target(element: Tag) -> bool:
+    """Whether it is a term, a figure, or a box that has a preview."""
+    if element.name == "dt":
+        return "glossary" in element.parent.get("class", ())
+    return element.name == "figure" or (
+        element.name == "div" and not BOXES.isdisjoint(element.get("class", ()))
+    )
+
+
 def targets(page: str, article: Tag) -> Iterator[tuple[str, Tag]]:
     """What can be previewed on a page, by its address from the book's folder."""
-    for selector in SELECTORS:
-        for element in article.select(f"{selector}[id]"):
-            yield f"{page}.html#{element['id']}", element
+    for element in filter(is_target, article.find_all(id=True)):
+        yield f"{page}.html#{element['id']}", element
 
 
 def linked(page: str, article: Tag) -> Iterator[str]:
     """What a page links to inside the book, in the same form."""
-    for link in article.select('a.reference.internal[href*="#"], .bibtex-citation a[href*="#"]'):
+    for link in article.find_all("a", href=lambda href: href and "#" in href):
+        inside = {"reference", "internal"} <= set(link.get("class", ()))
+        if not inside and not link.find_parent(class_="bibtex-citation"):
+            continue
         path, _, anchor = link["href"].partition("#")
         name = normpath(f"{dirname(page)}/{path}".lstrip("/")) if path else f"{page}.html"
         yield f"{name}#{unquote(anchor)}"
