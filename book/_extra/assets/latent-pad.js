@@ -44,26 +44,11 @@
     let left = ""; // z as the selection put it
 
     stage.column();
-    const chart = stage.chart({
-      width: 384,
-      aspect: 1,
-      x: { range: range.x, label: "first latent, z₁" },
-      y: { range: range.y, label: "second latent, z₂" },
-    });
-    const [first, second] = ["x", "y"].map((axis, i) =>
-      stage.slider({
-        ...{
-          name: `z${i + 1}`,
-          label: ["z₁", "z₂"][i],
-          step: 0.05,
-          value: WEIGHTS.start[i],
-          home: 0,
-        },
-        ...{ minimum: range[axis][0], maximum: range[axis][1] },
-      }),
-    );
+    const {
+      chart,
+      sliders: [first, second],
+    } = LIVE.plane(stage, WEIGHTS, select);
     const current = () => [first.value, second.value];
-    stage.pad(chart, first, second, select);
 
     stage.column({ pinned: true });
     let image, caption, original, source, lines;

@@ -20,25 +20,10 @@
     const { range } = WEIGHTS;
 
     stage.column();
-    const chart = stage.chart({
-      width: 384,
-      aspect: 1,
-      x: { range: range.x, label: "first latent, z₁" },
-      y: { range: range.y, label: "second latent, z₂" },
-    });
-    const [first, second] = ["x", "y"].map((axis, i) =>
-      stage.slider({
-        ...{
-          name: `z${i + 1}`,
-          label: ["z₁", "z₂"][i],
-          step: 0.05,
-          value: WEIGHTS.start[i],
-          home: 0,
-        },
-        ...{ minimum: range[axis][0], maximum: range[axis][1] },
-      }),
-    );
-    stage.pad(chart, first, second);
+    const {
+      chart,
+      sliders: [first, second],
+    } = LIVE.plane(stage, WEIGHTS);
 
     stage.column({ pinned: true });
     const image = stage.image({ width: 252, rows: ROWS, columns: ROWS });

@@ -1,6 +1,7 @@
 /* What the latent pads share: a plane, tiled with what a decoder draws there, and a walk through it.
 
    Points are stored one after the other, z₁ and z₂ in turn.
+     VAE_LIVE.plane(stage, {range, start}, tap)   {chart, sliders}: a plane that is a pad, and z₁ and z₂
      VAE_LIVE.nearest(points, z, count)    the nearest ones: [{index, distance}, …], nearest first
      VAE_LIVE.company(labels, near)        {counts, words}: the classes of those, and where z lies
      VAE_LIVE.middles(points, labels)      for each class the mean of its points
@@ -20,6 +21,22 @@
   const FRAMES = 180; // of a walk: three seconds on most screens
   const STILLS = 9; // images of the strip below it
   const GAP = 2; // pixels of a sheet between two tiles
+
+  LIVE.plane = (stage, { range, start }, tap) => {
+    const chart = stage.chart({
+      width: 384,
+      aspect: 1,
+      x: { range: range.x, label: "first latent, z₁" },
+      y: { range: range.y, label: "second latent, z₂" },
+    });
+    const sliders = ["x", "y"].map((axis, i) => {
+      const names = { name: `z${i + 1}`, label: ["z₁", "z₂"][i] };
+      const [minimum, maximum] = range[axis];
+      return stage.slider({ ...names, minimum, maximum, step: 0.05, value: start[i], home: 0 });
+    });
+    stage.pad(chart, sliders[0], sliders[1], tap);
+    return { chart, sliders };
+  };
 
   LIVE.FAR = 0.5; // from here on, no point is near
 
