@@ -62,9 +62,9 @@
   const ROWS = Math.round((POWERS.maximum - POWERS.minimum) / CELL);
   const LIMITS = [0.1, 0.2, 0.5, 1, 2, 5, 10]; // nats, from one shade of the map to the next
   const SHADES = [
-    ...["#7f2704", "#a63603", "#d94801", "#f16913"],
-    ...["#fd8d3c", "#fdae6b", "#fdd0a2", "#fee6ce"],
-  ]; // ColorBrewer's oranges: the lightness alone tells them apart
+    ...["#111111", "#333333", "#525252", "#737373"],
+    ...["#969696", "#b8b8b8", "#d4d4d4", "#ececec"],
+  ]; // greys, because a gap is grey everywhere: orange is q's ink
 
   /* The mean and log₂ width in the middle of a cell; rows count upwards. */
   const centre = (column, row) => [
