@@ -1,4 +1,4 @@
-"""Train and evaluate the runs behind chapter 13's table of published results.
+"""Train and evaluate the runs behind chapter 19's table of published results.
 
 Each run is one call of `python -m vae_tutorial train`, then one of `evaluate`, as a reader would
 type them. Both are skipped where they are done, and training goes on where it was stopped: start

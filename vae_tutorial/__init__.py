@@ -48,7 +48,26 @@ CHAPTERS = {  # the stem of the notebook → the chapter
         "log p(x) from below and from above, where no quadrature reaches",
         ("hamiltonian",),
     ),
-    "13-scaling": Chapter(
+    "13-rate-distortion": Chapter(
+        "rate_distortion", "σ², β and pixel units are one knob, and the likelihood cannot see it"
+    ),
+    "14-zero-error": Chapter(
+        "zero_error",
+        "in one dimension the gap of a Gaussian q closes like Cσ², and C is known before training",
+    ),
+    "15-coding": Chapter("coding", "−ELBO is the length of a file that decodes without loss"),
+    "16-conditional": Chapter(
+        "conditional", "log p(y|x) of images whose other part is known: exact, beside a regressor"
+    ),
+    "17-adversarial": Chapter(
+        "adversarial",
+        "the GAN where every density is known: its game, and what the generator follows",
+    ),
+    "18-principles": Chapter(
+        "principles",
+        "likelihood, game and hybrid on the same digits and the same decoder, with exact densities",
+    ),
+    "19-scaling": Chapter(
         "scaling",
         "the same loop at full speed, on MNIST; runs that survive; published tables",
         ("importance", "processes", "files", "datasets", "engine"),
@@ -62,6 +81,8 @@ FLOORS = (  # from the top: a room imports only from the floors below its own
     ("__main__",),
     ("engine",),
     ("scaling", "pretrained", "problems"),
+    ("principles",),
+    ("rate_distortion", "zero_error", "coding", "conditional", "adversarial"),
     ("evaluation", "training", "importance", "choices"),
     ("models",),
     ("linear",),

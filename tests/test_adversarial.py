@@ -1,0 +1,1 @@
+"""The other framework: a game: tests of `adversarial`."""

@@ -1,0 +1,1 @@
+"""The bound as a file: tests of `coding`."""

@@ -1,0 +1,1 @@
+"""Given a part of the image: tests of `conditional`."""

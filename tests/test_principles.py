@@ -1,0 +1,1 @@
+"""One decoder, three principles: tests of `principles`."""

@@ -1,0 +1,1 @@
+"""One knob, and a curve: tests of `rate_distortion`."""

@@ -1,0 +1,1 @@
+"""The error that vanishes: tests of `zero_error`."""

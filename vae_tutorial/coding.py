@@ -1,0 +1,1 @@
+"""−ELBO is the length of a file that decodes without loss."""

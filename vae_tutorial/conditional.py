@@ -1,0 +1,1 @@
+"""Log p(y|x) of images whose other part is known: exact, beside a regressor."""
