@@ -597,6 +597,24 @@ def test_moves_that_do_not_keep_a_law_fail(wrong, said):
         problems.annealing(wrong)
 
 
+# rate_distortion
+
+
+# zero_error
+
+
+# coding
+
+
+# conditional
+
+
+# adversarial
+
+
+# principles
+
+
 # scaling
 
 

@@ -590,6 +590,24 @@ def _inverse(law: Distribution, uniform: Tensor) -> Tensor:
     return (low + high) / 2
 
 
+# rate_distortion
+
+
+# zero_error
+
+
+# coding
+
+
+# conditional
+
+
+# adversarial
+
+
+# principles
+
+
 # scaling
 
 
