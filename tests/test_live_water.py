@@ -29,7 +29,7 @@ def test_the_water_level_is_that_of_the_module():
     expected = [float(water_level(EIGENVALUES, each)) for each in nats]
     seen = computed("water-filling").evaluate(LEVELS, nats.tolist())
     apart("100 water levels", seen, expected, 1e-8)
-    assert computed("water-filling").evaluate(LEVELS, [0]) == pytest.approx([EIGENVALUES[0]])
+    assert computed("water-filling").evaluate(LEVELS, [0]) == pytest.approx([EIGENVALUES[0].item()])
 
 
 def test_the_error_that_remains_is_that_of_the_module():
