@@ -9,7 +9,7 @@ from scripts import apart, computed
 
 from vae_tutorial.data import load_digits
 from vae_tutorial.linear import rate_law, spectrum
-from vae_tutorial.rate_distortion import remaining_error, water_level
+from vae_tutorial.rate_distortion import remaining_error
 
 EIGENVALUES = spectrum(load_digits(torch.float64).train).eigenvalues
 LEVELS = "all => all.map(nats => VAE_LIVE.waterLevel(nats))"
@@ -24,12 +24,18 @@ def spendings(count=200):
     return (2 * uniform - 0.8).clamp(min=0)
 
 
-def test_the_water_level_is_that_of_the_module():
-    nats = torch.linspace(0.01, 12, 100).double()
-    expected = [float(water_level(EIGENVALUES, each)) for each in nats]
-    seen = computed("water-filling").evaluate(LEVELS, nats.tolist())
-    apart("100 water levels", seen, expected, 1e-8)
-    assert computed("water-filling").evaluate(LEVELS, [0]) == pytest.approx([EIGENVALUES[0].item()])
+def law_at(power):
+    return rate_law(EIGENVALUES, torch.tensor(10**power, dtype=torch.float64), 64)
+
+
+def test_the_water_level_is_what_scipy_finds():
+    nats = torch.linspace(0.01, 12, 60).double().tolist()
+    expected = [
+        10 ** optimize.brentq(lambda power, n=n: float(law_at(power).rate) - n, -4, 0) for n in nats
+    ]
+    apart("60 water levels", computed("water-filling").evaluate(LEVELS, nats), expected, 1e-8)
+    nothing = computed("water-filling").evaluate(LEVELS, [0])
+    assert nothing == pytest.approx([EIGENVALUES[0].item()])
 
 
 def test_the_error_that_remains_is_that_of_the_module():
@@ -53,8 +59,7 @@ def test_the_level_of_an_error_is_what_scipy_finds():
     errors = torch.linspace(0.6, 4.6, 30).double()
 
     def excess(power, error):
-        level = torch.tensor(10**power, dtype=torch.float64)
-        return float(rate_law(EIGENVALUES, level, 64).squared_error) - error
+        return float(law_at(power).squared_error) - error
 
     expected = [10 ** optimize.brentq(excess, -4, 0, args=(error,)) for error in errors.tolist()]
     apart(

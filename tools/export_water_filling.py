@@ -3,12 +3,13 @@
 import torch
 from export_rate_distortion import DIGIT, copies, ten_digits
 from matplotlib.figure import Figure
+from scipy import optimize
 from torch import Tensor
 
 from vae_tutorial.data import load_digits
 from vae_tutorial.linear import rate_law, spectrum
 from vae_tutorial.plotting import INKS, abreast
-from vae_tutorial.rate_distortion import remaining_error, water_level
+from vae_tutorial.rate_distortion import remaining_error
 
 LATENTS, NATS, FLOOR = 20, 6.0, 10**-2.2
 
@@ -21,6 +22,16 @@ def copies_of(images: Tensor, rates: Tensor) -> Tensor:
     return data.mean + ((images - data.mean) @ axes * shares) @ axes.mT
 
 
+def level_of(eigenvalues: Tensor) -> Tensor:
+    """The σ² at which the law pays NATS, ()."""
+
+    def excess(power: float) -> float:
+        level = torch.tensor(10**power, dtype=torch.float64)
+        return float(rate_law(eigenvalues, level, 64).rate) - NATS
+
+    return torch.tensor(10 ** optimize.brentq(excess, -3, 0), dtype=torch.float64)
+
+
 def picture() -> Figure:
     """Bars with an equal share of the nats, the law with a point above it, and three digits."""
     data, image = spectrum(load_digits(torch.float64).train), ten_digits()[DIGIT]
@@ -28,7 +39,7 @@ def picture() -> Figure:
     first = data.eigenvalues[:LATENTS]
     left_over = remaining_error(first, rates)  # (20,)
     error = float(left_over.sum() + data.eigenvalues[LATENTS:].sum())
-    level = water_level(data.eigenvalues, torch.tensor(NATS, dtype=torch.float64))
+    level = level_of(data.eigenvalues)
     best = float(rate_law(data.eigenvalues, level, 64).squared_error)
     line = rate_law(data.eigenvalues, torch.logspace(-2, 0, 200).double(), 64)
     with abreast(3, 2.7) as (figure, (left, middle, right)):

@@ -147,25 +147,6 @@ def remaining_error(eigenvalues: Tensor, rates: Tensor) -> Tensor:
     return eigenvalues * (-2 * rates).exp()
 
 
-@require.shapes(eigenvalues="D: nonnegative", nats="(): positive")
-def water_level(eigenvalues: Tensor, nats: Tensor) -> Tensor:
-    """The σ² at which the best linear VAE pays so many nats: (), squared pixels.
-
-    The eigenvalues (D,) are the largest first; ValueError where none is above zero.
-    Source: Cover & Thomas 2006, sec. 10.3.3. Book: eq-water-level.
-
-    >>> level = water_level(torch.tensor([4.0, 1.0, 0.1]), torch.tensor(2 * math.log(2)))
-    >>> print(f"{level:.4f}")
-    0.5000
-    """
-    count = torch.arange(1, len(eigenvalues) + 1).to(eigenvalues)  # (D,)
-    levels = (eigenvalues.log().cumsum(0) - 2 * nats) / count  # log σ², if the first k are in use
-    in_use = int((levels < eigenvalues.log()).sum())
-    if in_use == 0:
-        raise ValueError("no nats can be spent where no eigenvalue is above zero")
-    return levels[in_use - 1].exp()
-
-
 # A sweep over σ²
 
 
