@@ -88,7 +88,7 @@ def posterior_terms(model: CorrelatedNoise, x: Tensor) -> Decomposition:
 def rescaled(model: LatentModel, scale: float) -> LatentModel:
     """The same model with the prior of z stretched by `scale`, and a decoder that divides by it.
 
-    Source: Doersch 2016, sec. 2.4.2. Book: eq-prior-scale.
+    Source: Doersch 2016, sec. 2.4.3. Book: eq-prior-scale.
 
     >>> normal = torch.distributions.Normal(0.0, 1.0)
     >>> wide = rescaled(LatentModel(normal.log_prob, normal.log_prob), 3.0)
