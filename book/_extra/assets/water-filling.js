@@ -39,7 +39,7 @@
         pen.lineWidth = 2;
         pen.strokeRect(left - 1, top - 1, width + 2, foot - top + 1);
         const words = `${LIVE.number(nats, 2)} nats`;
-        chart.text(Math.min(Math.max(chosen, 2.5), 17.5), 0.12, words, "encoder", "center");
+        chart.text(Math.min(Math.max(chosen, 3.2), 17.5), 0.12, words, "encoder", "center");
       }
     });
     if (level !== null) {
@@ -137,7 +137,7 @@
     });
     const plane = stage.chart({
       width: 360,
-      aspect: 0.52,
+      aspect: 0.58,
       x: { range: [1, 5], label: "squared error per image", ticks: [1, 2, 3, 4, 5] },
       y: { range: [0, 11], label: "rate, nats per image", ticks: [0, 5, 10] },
     });
