@@ -106,7 +106,7 @@ def bound_behind(objective: Tensor, variance: Tensor, weight: Tensor, pixels: in
     """The bound, at the noise βσ², that a β-objective D + βR at the noise σ² is: (...) to (...).
 
     `objective` is in nats, with the constants of the Gaussian; `weight` is β; `pixels` is their
-    number. Source: Higgins et al. 2017, eq. 4. Book: eq-beta-noise.
+    number. Source: Higgins et al. 2017. Book: eq-beta-noise.
 
     >>> half, four = torch.tensor([0.5, 4.0], dtype=torch.float64)
     >>> objective = torch.tensor([10.0], dtype=torch.float64)
