@@ -87,7 +87,6 @@ def test_led_from_small_noise_to_large_the_first_run_is_found_short():
     for seed in SEEDS:
         sweep = led(seed, NOISES[::-1])
         inside, short = chords(sweep).inside, shortfall(sweep)
-        print("up", seed, inside.tolist(), [round(float(nats), 2) for nats in short])
         assert (~inside).sum() >= 2
         assert not inside[-1]
         assert short[-1] > 10
@@ -99,7 +98,6 @@ def test_led_from_large_noise_to_small_earlier_runs_are_found_short_by_less():
     for seed in SEEDS:
         sweep = led(seed, NOISES)
         inside, short = chords(sweep).inside, shortfall(sweep)
-        print("down", seed, inside.tolist(), [round(float(nats), 2) for nats in short])
         assert (~inside).any()
         assert 1 < short.max() < 2.5
         assert short[-1] == 0
@@ -112,7 +110,6 @@ def test_warm_up_goes_further_up_and_ends_at_about_the_same_loss():
         warmed = train(untrained(seed), 0.05, 40, seed, lambda step: warm_up(step, 200))
         tops = [max(rate for rate, _ in path) for path in (plain, warmed)]
         ends = [path[-1][0] + path[-1][1] / 0.1 for path in (plain, warmed)]
-        print("warm", seed, tops, ends)
         assert tops[1] > tops[0] + 2
         assert abs(ends[0] - ends[1]) < 1.5
 
@@ -127,16 +124,10 @@ def test_sweeps_that_are_trained_from_scratch_have_their_chords_inside():
             ends.append(point(maps))
         sweep = Sweep(double(*NOISES), *double(*ends).T)
         law = rate_law(spectrum(DIGITS.train).eigenvalues, sweep.variance, 8)
-        print(
-            "scratch",
-            seed,
-            chords(sweep).inside.tolist(),
-            (losses(sweep) - losses(kept(100, seed))).tolist(),
-        )
         assert chords(sweep).inside.all()
         assert (losses(sweep) < losses(Sweep(sweep.variance, *law)))[1:].all()
-        # the script trains many models at a time, with other first weights; the losses are alike
-        assert ((losses(sweep) - losses(kept(100, seed))).abs() < 4).all()
+        # the script draws other first weights, and its losses are these to a tenth
+        torch.testing.assert_close(losses(kept(100, seed)), losses(sweep), rtol=0.1, atol=0)
 
 
 def test_the_kept_sweeps_are_what_the_chapter_says():
