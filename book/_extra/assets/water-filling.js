@@ -44,6 +44,8 @@
     });
     if (level !== null) {
       chart.line([0.4, 20.6], [Math.log10(level), Math.log10(level)], "decoder");
+      const words = `level ${LIVE.number(level, 3)}`;
+      chart.text(20.4, Math.log10(level) + 0.13, words, "decoder", "right");
     }
   }
 
