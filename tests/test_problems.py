@@ -600,6 +600,49 @@ def test_moves_that_do_not_keep_a_law_fail(wrong, said):
 # rate_distortion
 
 
+def limits_of_a_loss(variance, rate, squared_error, new, price=lambda variance: 1 / (2 * variance)):
+    """Best losses are concave in the price of an error: above their chords, below the tangents."""
+    prices, at = price(variance), price(new)
+    losses = rate + squared_error / (2 * variance)
+    low = np.interp(at, prices.numpy(), losses.numpy())
+    return low, float((rate + squared_error / (2 * new)).min())
+
+
+def test_limits_from_chords_and_tangents_pass(capsys):
+    problems.rate_distortion(limits_of_a_loss)
+    assert capsys.readouterr().out.count("passed: ") == 16
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda v, r, e, new: limits_of_a_loss(v, r, e, new)[::-1], "the largest loss"),
+        (lambda v, r, e, new: (0.0, limits_of_a_loss(v, r, e, new)[1]), "the least loss"),
+        (
+            lambda v, r, e, new: limits_of_a_loss(
+                v, r, e, new, lambda u: torch.as_tensor(u).log().neg()
+            ),
+            "the least loss",
+        ),
+        (
+            lambda v, r, e, new: (limits_of_a_loss(v, r, e, new)[0], float((r + e / new).min())),
+            "the largest loss",
+        ),
+        (
+            lambda v, r, e, new: (
+                limits_of_a_loss(v, r, e, new)[0],
+                float((r + e / (2 * v))[(v - new).abs().argmin()]),
+            ),
+            "the largest loss",
+        ),
+    ],
+    ids=["swapped", "zero", "between logarithms", "a lost half", "the nearest run"],
+)
+def test_limits_found_otherwise_are_told_apart(wrong, said):
+    with pytest.raises(AssertionError, match=said):
+        problems.rate_distortion(wrong)
+
+
 # zero_error
 
 

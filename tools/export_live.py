@@ -16,6 +16,7 @@ import export_prior_draws
 import export_rate_distortion
 import export_reparameterize
 import export_train
+import export_water_filling
 from export_pads import float32
 from refresh_notebooks import with_palette
 
@@ -37,6 +38,7 @@ PICTURES = {
     "gaussian-kl": export_gaussians.gaussian_kl,
     "reparameterize": export_reparameterize.picture,
     "rate-distortion": export_rate_distortion.picture,
+    "water-filling": export_water_filling.picture,
     "train-here": export_train.picture,
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,

@@ -593,6 +593,54 @@ def _inverse(law: Distribution, uniform: Tensor) -> Tensor:
 # rate_distortion
 
 
+def rate_distortion(
+    answer: Callable[[Tensor, Tensor, Tensor, float], tuple[float, float]] | None = None,
+) -> None:
+    """Hold limits for a run that nobody made, answer(variance, rate, error, new), to an oracle.
+
+    The first three describe optima of one family, (k,) each, and `new` is a σ² between the ends.
+    Asked for are the least and the largest loss R + E/2σ² that the family's optimum at `new` can
+    have, in nats. The oracle looks at the corners of what the optima leave open to another model.
+
+    >>> rate_distortion()
+    open: limits(variance, rate, squared_error, new) to (low, high), in nats:
+    what the loss of the optimum at σ² = new can be, if all that is known are the
+    optima of the same family at other σ², one of them smaller and one larger
+    """
+    if answer is None:
+        print("open: limits(variance, rate, squared_error, new) to (low, high), in nats:")
+        print("what the loss of the optimum at σ² = new can be, if all that is known are the")
+        print("optima of the same family at other σ², one of them smaller and one larger")
+        return
+    variance = _numbers(1.0, 0.3, 0.1, 0.02)
+    rate, error = 5 * standard_normal((2, 300), generator(2)).abs()
+    best = (rate + error / (2 * variance[:, None])).argmin(-1)  # (4,)
+    families = {
+        "a linear VAE": linear_maps.rate_law(_numbers(2.0, 0.7, 0.2, 0.05), variance, 3),
+        "three hundred models": (rate[best], error[best]),
+    }
+    for name, (rates, errors) in families.items():
+        for new in (0.9, 0.5, 0.2, 0.05):
+            low, high = answer(variance, rates, errors, new)
+            price = 1 / (2 * new)
+            known = (rates + price * errors).min()
+            check_close(f"{name}, {new}: the largest loss", high, known, 1e-9)
+            open_to = _corners(1 / (2 * variance), rates + errors / (2 * variance))
+            least = min(corner[0] + price * corner[1] for corner in open_to)
+            check_close(f"{name}, {new}: the least loss", low, least, 1e-9)
+
+
+def _corners(prices: Tensor, losses: Tensor) -> Iterator[tuple[float, float]]:
+    """The corners (r, e) of the region where r + price · e is at least each loss, and r, e ≥ 0."""
+    rows = torch.cat([torch.stack([torch.ones_like(prices), prices], -1), torch.eye(2).to(prices)])
+    limits = torch.cat([losses, torch.zeros(2).to(losses)])
+    for pair in itertools.combinations(range(len(rows)), 2):
+        if torch.linalg.det(rows[[*pair]]).abs() > 1e-12:
+            corner = torch.linalg.solve(rows[[*pair]], limits[[*pair]])
+            if (rows @ corner >= limits - 1e-9).all():
+                yield float(corner[0]), float(corner[1])
+
+
 # zero_error
 
 

@@ -16,7 +16,8 @@ FIGURES = {  # name: what its page loads after the engine
     "slide-q": ("live-gaussians", "slide-q"),
     "gaussian-kl": ("live-gaussians", "gaussian-kl"),
     "reparameterize": ("gradients", "reparameterize"),
-    "rate-distortion": ("spectrum", "losses", "rate-distortion"),
+    "rate-distortion": ("spectrum", "linear-law", "losses", "rate-distortion"),
+    "water-filling": ("spectrum", "linear-law", "water-filling"),
     "train-here": (
         *("digits", "framework", "vae-network", "vae-exact", "drawn-digit"),
         *("training-run", "training-pictures", "train-here"),

@@ -1,58 +1,17 @@
 /* What σ² lets through: the best linear VAE of the digits at any pixel variance, in closed form.
 
-   spectrum.js carries the eigenvalues of the pixels' covariance (all of them), the axes of those
-   that some σ² of the slider lets through, the mean image and ten test digits. There are as many
-   latents as pixels, so that σ² alone decides which are in use. The σ² that a loss implies, and
-   that is marked on the scale: see losses.js. */
+   linear-law.js has the numbers, with as many latents as pixels, so that σ² alone decides which are
+   in use. The σ² that a loss implies, and that is marked on the scale: see losses.js. */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
-  const SPECTRUM = window.VAE_SPECTRUM;
   const PIXELS = 64;
   const [LOW, HIGH, STEP] = [-2.3, 1.6, 0.02]; // log₁₀ σ²
   const FLOOR = -2.5; // of the drawing
   const TURNED = 2; // the value of the one latent whose image is shown
   const REACH = 18; // pixels: a press so near to the line takes hold of it
 
-  const eigenvalues = SPECTRUM.eigenvalues; // (64), squared pixels, the largest first
-  const axes = LIVE.float32(SPECTRUM.axes); // (kept · 64), one unit eigenvector after another
-  const average = LIVE.float32(SPECTRUM.mean); // (64)
-  const digits = LIVE.float32(SPECTRUM.digits); // (10 · 64), one test digit of each class
-  const kept = axes.length / PIXELS;
-
-  /* What the best model pays and leaves, averaged over the training images: rate and distortion
-     −E log p(x|z) in nats, squared error in squared pixels, latents in use. */
-  LIVE.linearLaw = (variance) => {
-    const active = eigenvalues.filter((value) => value > variance);
-    const rate = active.reduce((sum, value) => sum + Math.log(value / variance), 0) / 2;
-    const error = eigenvalues.reduce((sum, value) => sum + Math.min(value, variance), 0);
-    const constant = (PIXELS / 2) * Math.log(2 * Math.PI * variance);
-    const distortion = constant + error / (2 * variance);
-    return { active: active.length, rate, squaredError: error, distortion };
-  };
-
-  const axisOf = (latent) => axes.subarray(PIXELS * (latent - 1), PIXELS * latent); // (64)
-
-  /* The posterior mean of an image (64), decoded: each active axis keeps 1 − σ²/λ of its part. */
-  LIVE.reconstruct = (image, variance) => {
-    const result = Float64Array.from(average); // (64)
-    for (let latent = 1; eigenvalues[latent - 1] > variance; latent += 1) {
-      const direction = axisOf(latent);
-      const part = direction.reduce((sum, u, i) => sum + u * (image[i] - average[i]), 0);
-      const share = (1 - variance / eigenvalues[latent - 1]) * part;
-      direction.forEach((u, i) => {
-        result[i] += share * u;
-      });
-    }
-    return result;
-  };
-
-  /* The decoder's image (64) where one latent, counted from 1, has a value and the others are 0. */
-  LIVE.turned = (latent, value, variance) => {
-    const scale = value * Math.sqrt(Math.max(0, eigenvalues[latent - 1] - variance));
-    return Float64Array.from(axisOf(latent), (u, i) => average[i] + scale * u);
-  };
-
+  const { eigenvalues, average, digits, kept } = LIVE.spectrum;
   const levels = LIVE.linspace(LOW, HIGH, 300).map((power) => LIVE.linearLaw(10 ** power));
   const curve = [levels.map(({ squaredError }) => squaredError), levels.map(({ rate }) => rate)];
 
