@@ -58,7 +58,7 @@ from vae_tutorial.files import write_whole
 
 OUTPUT = Path(__file__).resolve().parents[1] / "book" / "results" / "mnist_game.json"
 LATENT, BATCH, SIDE = 16, 128, 28
-TRIAL_EPOCHS, EPOCHS, SEEDS = 2, 12, (0, 1, 2)
+TRIAL_EPOCHS, EPOCHS, SEEDS = 2, 5, (0, 1, 2)
 SLOW, FAST = 0.0002, 0.001  # learning rates of both players
 R1_WEIGHT, R1_EVERY = 2.0, 4  # weight of ½|∇D|² on data, charged every fourth step and so fourfold
 INSTANCE_NOISE = 0.2  # standard deviation, added to made images and to data before D sees them
