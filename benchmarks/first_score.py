@@ -100,7 +100,7 @@ def trained(law: Mixture, sigma: float, seed: int) -> tuple[VAE, list[float]]:
 
 
 def main() -> None:
-    law, records, decoders = fitted_law(), [], {}
+    made, law, records, decoders = provenance(), fitted_law(), [], {}
     for sigma in SIGMAS:
         for seed in SEEDS:
             model, losses = trained(law, sigma, seed)
@@ -110,7 +110,7 @@ def main() -> None:
             if seed == 0:
                 decoders[str(sigma)] = model.decoder(VIEW[:, None])[:, 0].tolist()
     contents = {
-        "provenance": provenance(),
+        "provenance": made,
         "law": {name: part.tolist() for name, part in law._asdict().items()},
         "records": records,
         "decoders": {"z": VIEW.tolist(), **decoders},
