@@ -19,7 +19,7 @@ HALVINGS = 60  # of an interval of a few units: no float64 is left inside
 
 
 class Law(Protocol):
-    """A law on the line with a positive smooth density, and the two maps to and from N(0, 1)."""
+    """A law on the line with a positive smooth density, and its map to N(0, 1)."""
 
     def log_density(self, x: Tensor) -> Tensor:
         """Log p(x): (...) to (...), nats."""
@@ -31,10 +31,7 @@ class Law(Protocol):
         """The log-density of a draw with noise of this variance on it."""
 
     def to_normal(self, x: Tensor) -> Tensor:
-        """g = Φ⁻¹∘F."""
-
-    def from_normal(self, z: Tensor) -> Tensor:
-        """f = F⁻¹∘Φ."""
+        """g = Φ⁻¹∘F: (...) to (...)."""
 
 
 @require.fields(weight="k: positive", mean="k", deviation="k: positive")
@@ -45,15 +42,18 @@ class Mixture(NamedTuple):
     mean: Tensor
     deviation: Tensor
 
+    @require.shapes(self="fields", x="...")
     def log_density(self, x: Tensor) -> Tensor:
         """Log p(x): (...) to (...), nats."""
         return self._log_parts(x).logsumexp(-1)
 
+    @require.shapes(self="fields", x="...")
     def score(self, x: Tensor) -> Tensor:
         """The derivative of log p(x): (...) to (...), nats per unit of x. Book: eq-zero-slopes."""
         pull = (self.mean - x[..., None]) / self.deviation.square()  # (..., k)
         return (self._log_parts(x).softmax(-1) * pull).sum(-1)
 
+    @require.shapes(self="fields", x="...", variance="number: positive")
     def blurred_log_density(self, x: Tensor, variance: float) -> Tensor:
         """log (p ∗ N(0, variance))(x), which each Gaussian takes up exactly. Book: eq-blurred.
 
@@ -64,12 +64,14 @@ class Mixture(NamedTuple):
         wider = (self.deviation.square() + variance).sqrt()
         return self._replace(deviation=wider).log_density(x)
 
+    @require.shapes(self="fields", x="...")
     def to_normal(self, x: Tensor) -> Tensor:
         """g(x) = Φ⁻¹(F(x)): (...) to (...); the smaller tail is inverted. Book: eq-zero-map."""
         standard = (x[..., None] - self.mean) / self.deviation  # (..., k)
         below, above = (0.5 * erfc(side * standard / 2**0.5) @ self.weight for side in (-1, 1))
         return torch.where(below < above, ndtri(below), -ndtri(above))
 
+    @require.shapes(self="fields", z="...")
     def from_normal(self, z: Tensor) -> Tensor:
         """f(z) = F⁻¹(Φ(z)): (...) to (...), by halving. Book: eq-zero-map.
 
@@ -113,6 +115,7 @@ class Slopes(NamedTuple):
     pull: Tensor  # g g′
 
 
+@require.shapes(x="...")
 def slopes(law: Law, x: Tensor) -> Slopes:
     """g″/g′ and gg′ from the density alone: (...) to (...) each. Book: eq-zero-slopes."""
     z = law.to_normal(x)
@@ -120,6 +123,7 @@ def slopes(law: Law, x: Tensor) -> Slopes:
     return Slopes(law.score(x) + pull, pull)
 
 
+@require.shapes(x="...")
 def stretch(law: Law, x: Tensor) -> Tensor:
     """g′(x) = p(x) / φ(g(x)): (...) to (...), latents per unit of x. Book: eq-zero-posterior."""
     z = law.to_normal(x)
@@ -136,6 +140,7 @@ class Gaussian(NamedTuple):
 Encoder = Callable[[Law, Tensor, float], Gaussian]
 
 
+@require.shapes(x="...", variance="number: positive")
 def limit_posterior(law: Law, x: Tensor, variance: float) -> Gaussian:
     """q = N(g(x), (g′(x) σ)²), the posterior's shape as σ → 0: (...) to (...) each.
 
@@ -144,8 +149,9 @@ def limit_posterior(law: Law, x: Tensor, variance: float) -> Gaussian:
     return Gaussian(law.to_normal(x), stretch(law, x) * variance**0.5)
 
 
-def best_posterior(law: Law, x: Tensor, variance: float) -> Gaussian:
-    """The Gaussian with the least gap to the order σ²: the limit's, with its mean moved.
+@require.shapes(x="...", variance="number: positive")
+def shifted_posterior(law: Law, x: Tensor, variance: float) -> Gaussian:
+    """The limit's q with its mean moved: to the order σ² no Gaussian has a smaller gap.
 
     Book: eq-zero-shift.
     """
@@ -153,6 +159,7 @@ def best_posterior(law: Law, x: Tensor, variance: float) -> Gaussian:
     return Gaussian(limit.mean + stretch(law, x) * variance * (1.5 * bend - pull), limit.deviation)
 
 
+@require.shapes(variance="number: positive")
 def gap(law: Law, variance: float, rule: Rule, encoder: Encoder = limit_posterior) -> Tensor:
     """KL(q ‖ p(z|x)) in the model whose decoder is f, at the nodes x of a rule: (n,), in nats.
 
@@ -170,6 +177,7 @@ def gap(law: Law, variance: float, rule: Rule, encoder: Encoder = limit_posterio
     return divergence + law.blurred_log_density(rule.nodes, variance)
 
 
+@require.shapes(variance="number: positive")
 def average_gap(law: Law, variance: float, rule: Rule, encoder: Encoder = limit_posterior) -> float:
     """E KL(q ‖ p(z|x)) over the data, in nats; the rule is that of `gap`. Book: eq-zero-gap.
 
@@ -183,12 +191,12 @@ def average_gap(law: Law, variance: float, rule: Rule, encoder: Encoder = limit_
 class Constants(NamedTuple):
     """What the average gap is divided by σ², as σ → 0, in nats per squared unit of x."""
 
-    limit: float  # with q = N(g, (g′σ)²)
-    best: float  # with the best Gaussian
+    limit: float  # with the limit's q
+    shifted: float  # with its mean shifted, and no Gaussian has less
 
 
 def gap_constants(law: Law, rule: Rule) -> Constants:
-    """C for the limit's q and for the best Gaussian, from the data's density alone.
+    """C for the limit's q and for the shifted one, from the data's density alone.
 
     Book: eq-zero-constant, eq-zero-best.
 
@@ -201,6 +209,7 @@ def gap_constants(law: Law, rule: Rule) -> Constants:
     return Constants(float(mass @ limit), float(mass @ (0.75 * bend.square())))
 
 
+@require.shapes(variance="number: positive")
 def average_rate(
     law: Law, variance: float, rule: Rule, encoder: Encoder = limit_posterior
 ) -> float:
