@@ -30,7 +30,8 @@ OUTPUT = Path(__file__).resolve().parent.parent / "book" / "results" / "first_sc
 SIGMAS = (0.4, 0.2, 0.1)
 SEEDS = range(5)
 PARTS, HIDDEN, QUANTILES, NODES = 3, 16, 200, 12
-ROUNDS, ITERATIONS = 3, 300  # of L-BFGS
+MOST_ROUNDS, ITERATIONS = 12, 300  # of L-BFGS
+STILL = 2e-4  # nats by which a whole round lowers the loss: then it stands still
 VIEW = torch.linspace(-3, 3, 61, dtype=torch.float64)  # latents at which the decoder is kept
 
 
@@ -92,8 +93,8 @@ def trained(law: Mixture, sigma: float, seed: int) -> tuple[VAE, list[float]]:
         value.backward()
         return value
 
-    losses = []
-    for _ in range(ROUNDS):
+    losses: list[float] = []
+    while len(losses) < MOST_ROUNDS and (len(losses) < 2 or losses[-2] - losses[-1] > STILL):
         search.step(closure)
         losses.append(float(loss().detach()))
     return model.requires_grad_(False), losses

@@ -50,7 +50,7 @@ def scipy_image(law: Mixture, z):
 
 
 def test_weights_must_sum_to_one():
-    with pytest.raises(ValueError, match="weights must sum to 1, got 0.9"):
+    with pytest.raises(ValueError, match=r"weights must sum to 1, got 0\.9"):
         mixture([0.5, 0.4], [0.0, 1.0], [1.0, 1.0])
 
 
