@@ -47,7 +47,8 @@ def converged(seed):
 
     search.step(closure)
     middle = float(search.step(closure).detach())  # the loss where the second round begins
-    return model.requires_grad_(False), middle - float(closure().detach())
+    gained = middle - float(closure().detach())
+    return model.requires_grad_(False), gained
 
 
 @pytest.mark.slow

@@ -213,7 +213,7 @@ def test_the_shifted_constant_is_what_measured_gaps_tend_to(law):
     )
 
 
-@pytest.mark.equation("eq-zero-best", "eq-zero-shift")
+@pytest.mark.equation("eq-zero-shift")
 def test_a_search_over_gaussians_ends_at_the_shifted_one():
     """Nelder–Mead over mean and width at one x, the gap by scipy: no Gaussian is much better."""
     x, variance, image = double(0.3), 0.0004, spline(TWINS)
