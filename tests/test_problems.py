@@ -1,6 +1,7 @@
 """The open problems: a right answer passes, and typical wrong ones are told apart from it."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from vae_tutorial import linear as linear_maps
 from vae_tutorial import problems
+from vae_tutorial.zero_error import limit_posterior, shifted_posterior
 
 
 def passes(problem, answer, capsys):
@@ -644,6 +646,45 @@ def test_limits_found_otherwise_are_told_apart(wrong, said):
 
 
 # zero_error
+
+
+def through_the_data(law, x, variance, noise, shift=1.0, slope=1.0):
+    """A Gaussian of images about x, moved along the score, and taken through g."""
+    image = x + shift * variance * law.score(x) + variance**0.5 * noise
+    z = law.to_normal(image)
+    log_slope = law.log_density(image) + 0.5 * z.square() + 0.5 * math.log(2 * math.pi)
+    log_noise = -0.5 * noise.square() - 0.5 * math.log(2 * math.pi * variance)
+    return z, log_noise - slope * log_slope
+
+
+def in_the_latent(encoder):
+    def drawn(law, x, variance, noise):
+        mean, deviation = encoder(law, x, variance)
+        log_q = -0.5 * noise.square() - deviation.log() - 0.5 * math.log(2 * math.pi)
+        return mean + deviation * noise, log_q
+
+    return drawn
+
+
+def test_a_q_of_the_fourth_order_passes(capsys):
+    problems.zero_error(through_the_data)
+    assert capsys.readouterr().out.count("passed: ") == 6
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (in_the_latent(limit_posterior), "falls like σ⁴"),
+        (in_the_latent(shifted_posterior), "falls like σ⁴"),
+        (partial(through_the_data, shift=0.0), "falls like σ⁴"),
+        (partial(through_the_data, shift=-1.0), "falls like σ⁴"),
+        (partial(through_the_data, slope=0.0), "density of z"),
+    ],
+    ids=["the limit's", "shifted", "no score", "against the score", "no slope"],
+)
+def test_a_q_of_the_second_order_fails(wrong, said):
+    with pytest.raises(AssertionError, match=said):
+        problems.zero_error(wrong)
 
 
 # coding
