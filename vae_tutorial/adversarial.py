@@ -15,7 +15,7 @@ from vae_tutorial.adam import adam, adam_coefficients
 from vae_tutorial.training import State, initial_state
 
 Judge = Callable[[Tensor], Tensor]  # images (batch, pixels) → logits (batch,)
-GeneratorLoss = Callable[[Tensor], Tensor]  # the logits of made images (batch,) → ()
+GeneratorLoss = Callable[[Tensor], Tensor]  # the logit of each made image → its loss, (...)
 Penalty = Callable[[Judge, Tensor, Tensor], Tensor]  # of judge, data and made images → ()
 
 
@@ -59,27 +59,25 @@ def discriminator_loss(of_data: Tensor, of_made: Tensor) -> Tensor:
     return softplus(-of_data).mean() + softplus(of_made).mean()
 
 
-@require.shapes(of_made="m")
-def saturating(of_made: Tensor) -> Tensor:
-    """E log (1 − D): what the game lets the generator lower, from logits (m,): ().
+def saturating(logit: Tensor) -> Tensor:
+    """log (1 − D) at each made image: what the game lets its generator lower, (...) to (...).
 
     Source: Goodfellow et al. 2014, eq. 1. Book: eq-generator-gradient.
     """
-    return -softplus(of_made).mean()
+    return -softplus(logit)
 
 
-@require.shapes(of_made="m")
-def non_saturating(of_made: Tensor) -> Tensor:
-    """−E log D: what a generator lowers in practice, from logits (m,): ().
+def non_saturating(logit: Tensor) -> Tensor:
+    """−log D at each made image: what a generator lowers in practice, (...) to (...).
 
     Source: Goodfellow et al. 2014, section 3. Book: eq-generator-gradient.
 
-    >>> hopeless = torch.full((1,), -10.0, requires_grad=True)  # D is sure that it is made
+    >>> hopeless = torch.tensor(-10.0, requires_grad=True)  # D is sure that it was made
     >>> [f"{torch.autograd.grad(loss(hopeless), hopeless)[0].item():.5f}"
     ...  for loss in (saturating, non_saturating)]
     ['-0.00005', '-0.99995']
     """
-    return softplus(-of_made).mean()
+    return softplus(-logit)
 
 
 def no_penalty(judge: Judge, data: Tensor, made: Tensor) -> Tensor:
@@ -144,7 +142,9 @@ def make_generator_step(
     def step(players, rate, data, noise):
         def met(parameters):
             made = functional_call(generator, parameters, (noise,))  # (n, pixels)
-            return loss(functional_call(discriminator, players.discriminator.parameters, (made,)))
+            judge = players.discriminator.parameters
+            logits = functional_call(discriminator, judge, (made,))  # (n,)
+            return loss(logits).mean()
 
         return _descend(players.generator, met, rate, data)
 
