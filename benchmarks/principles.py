@@ -125,7 +125,7 @@ def against_the_best(
     model, draws = PerfectGame(decoder, DIGITS.train, VARIANCE), generator(100 + seed)
     step, state, history = make_step(model, objective), initial_state(model), []
     for _ in range(epochs):
-        pairs = with_draws(minibatches(DIGITS.train, BATCH, draws), 2, draws)
+        pairs = with_draws(minibatches(DIGITS.train, BATCH, draws), draws)
         state, means = run_epoch(step, state, pairs, RATE)
         history.append(torch.stack([term.mean() for term in means]))
     model.load_state_dict({**model.state_dict(), **state.parameters})
