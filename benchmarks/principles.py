@@ -167,8 +167,8 @@ def measures(decoder: nn.Module) -> dict:
     fine, coarse = (
         principles.generated(decoder, principles.plane(nodes), VARIANCE) for nodes in (NODES, FEWER)
     )
-    found = principles.distances(p, fine, real, made)
-    taken = principles.responsibilities(p, made)
+    found = principles.drawn_divergences(p, fine, real, made)
+    taken = principles.shares_of_images(p, made)
     shares = torch.zeros(10).double().index_add(0, DIGITS.train_labels, taken)
     right = [
         (principles.log_density(p, x) > principles.log_density(fine, x)).double().mean()

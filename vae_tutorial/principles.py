@@ -14,7 +14,7 @@ from torch.func import jacrev, vmap
 from torch.nn.functional import softplus
 
 from vae_tutorial import require
-from vae_tutorial.adversarial import non_saturating, saturating
+from vae_tutorial.adversarial import log_mixture, non_saturating, saturating
 from vae_tutorial.likelihoods import FixedVariance, GaussianPixels
 from vae_tutorial.models import log_prior
 from vae_tutorial.noise import Estimate, mean_and_error, standard_normal
@@ -60,14 +60,6 @@ def plane(num_nodes: int) -> Rule:
     return Rule(rule.nodes[inside], rule.weights[inside])
 
 
-@require.shapes(mixture="fields", x="batch pixels")
-def log_components(mixture: Mixture, x: Tensor) -> Tensor:
-    """log of each centre's part in the density of images x (batch, pixels): (n, batch), nats."""
-    pixels = GaussianPixels(FixedVariance(mixture.variance))
-    table = pixels.log_density_table(x, mixture.centres, mixture.log_shares)  # (n, batch)
-    return table + mixture.log_shares[:, None]
-
-
 def log_density(mixture: Mixture, x: Tensor) -> Tensor:
     """log density of images x (batch, pixels) under a mixture: (batch,), in nats.
 
@@ -77,31 +69,30 @@ def log_density(mixture: Mixture, x: Tensor) -> Tensor:
     >>> print(f"{log_density(one, torch.zeros(1, 2)).item():.4f}")  # −log 2π
     -1.8379
     """
-    parts = [log_components(mixture, part).logsumexp(0) for part in x.split(BLOCK)]
-    return torch.cat(parts)  # (batch,)
+    return torch.cat([log_mixture(part, *mixture) for part in x.split(BLOCK)])  # (batch,)
 
 
-class Distances(NamedTuple):
+class DrawnDivergences(NamedTuple):
     """How far a model p_g is from the data's p, in nats, by draws: () each."""
 
     forward: Estimate  # KL(p ‖ p_g): what likelihood lowers
     reverse: Estimate  # KL(p_g ‖ p)
     jensen_shannon: Estimate  # at most log 2
-    game: Estimate  # KL(p_g ‖ p) − 2 JS: what a generator lowers before the best discriminator
+    non_saturating: Estimate  # KL(p_g ‖ p) − 2 JS: what a generator lowers before the best discriminator
 
 
 @require.shapes(real="n>=2 pixels", made="n pixels")
-def distances(p: Mixture, model: Mixture, real: Tensor, made: Tensor) -> Distances:
+def drawn_divergences(p: Mixture, model: Mixture, real: Tensor, made: Tensor) -> DrawnDivergences:
     """Measure from n draws of p, `real`, and as many of p_g, `made`: (n, pixels) each.
 
     Both densities are exact, so only the draws leave an error, and its size is stated.
-    Book: eq-distances, eq-half-way.
+    Book: eq-drawn-divergences, eq-half-way.
     """
     at_real = log_density(p, real) - log_density(model, real)  # (n,), the best D's logit
     at_made = log_density(p, made) - log_density(model, made)  # (n,)
     doubt_of_real = softplus(-at_real)  # −log D, which is log of (p + p_g) / p
     doubt_of_made = softplus(at_made)  # −log (1 − D)
-    return Distances(
+    return DrawnDivergences(
         mean_and_error(at_real),
         mean_and_error(-at_made),
         mean_and_error(math.log(2) - 0.5 * (doubt_of_real + doubt_of_made)),
@@ -129,13 +120,17 @@ def memorised_divergence(images: Tensor, count: int, variance: float) -> Limits:
     return Limits(high - float(overlaps), high)
 
 
-def responsibilities(p: Mixture, x: Tensor) -> Tensor:
-    """Which of its n centres p holds behind images x (batch, pixels), on average: (n,).
+@require.shapes(p="fields", x="batch pixels")
+def shares_of_images(p: Mixture, x: Tensor) -> Tensor:
+    """How often each of the n images behind p is the one behind x (batch, pixels): (n,).
 
-    Book: eq-effective-images.
+    By Bayes' rule, averaged over the batch. Book: eq-effective-images.
     """
-    parts = [log_components(p, part).softmax(0).sum(-1) for part in x.split(BLOCK)]
-    return torch.stack(parts).sum(0) / len(x)  # (n,)
+    pixels, total = GaussianPixels(FixedVariance(p.variance)), torch.zeros_like(p.log_shares)
+    for part in x.split(BLOCK):
+        table = pixels.log_density_table(part, p.centres, p.centres)  # (n, batch)
+        total = total + (table + p.log_shares[:, None]).softmax(0).sum(-1)  # (n,)
+    return total / len(x)
 
 
 @require.shapes(shares="n: nonnegative")
