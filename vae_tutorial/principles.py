@@ -78,7 +78,9 @@ class DrawnDivergences(NamedTuple):
     forward: Estimate  # KL(p ‖ p_g): what likelihood lowers
     reverse: Estimate  # KL(p_g ‖ p)
     jensen_shannon: Estimate  # at most log 2
-    non_saturating: Estimate  # KL(p_g ‖ p) − 2 JS: what a generator lowers before the best discriminator
+    non_saturating: (
+        Estimate  # KL(p_g ‖ p) − 2 JS: what a generator lowers before the best discriminator
+    )
 
 
 @require.shapes(real="n>=2 pixels", made="n pixels")

@@ -608,6 +608,43 @@ def _inverse(law: Distribution, uniform: Tensor) -> Tensor:
 # principles
 
 
+def principles(answer: Callable[[float], float] | None = None) -> None:
+    """How far apart two images must be for one centre to leave their middle: answer(weight).
+
+    p is N(−d/2, 1) and N(d/2, 1) in equal parts, p_g is N(c, 1), and c minimises
+    KL(p ‖ p_g) + weight · (KL(p_g ‖ p) − 2 JS). Asked for is the distance d above which c = 0 is
+    no longer best. Raises AssertionError where it is off by more than a thousandth.
+    """
+    if answer is None:
+        print("open: write blur_ends(weight), the distance d of two images, in units of the noise,")
+        print("above which the best single centre of the hybrid is no longer halfway between them")
+        return
+    for weight in (0.5, 2.0, 20.0):
+        distance = float(answer(weight))
+        check(f"weight {weight:g}: a distance", 0 < distance < 20)
+        for share, words, blurs in ((0.999, "below", True), (1.001, "above", False)):
+            gain = _gain_of_leaving(share * distance, weight)
+            check(f"weight {weight:g}: just {words} it", (gain < 1e-13) == blurs)
+
+
+def _gain_of_leaving(distance: float, weight: float) -> float:
+    """By how much some centre is better than the middle, by quadrature: zero where none is."""
+    rule = trapezoid(-20, 20, 2001)
+    centres = torch.linspace(0, distance / 2, 201, dtype=torch.float64)[:, None]
+    log_p = (_unit(rule.nodes, -distance / 2).exp() + _unit(rule.nodes, distance / 2).exp()) / 2
+    log_p, log_made = log_p.log(), _unit(rule.nodes, centres)  # (n,) and (centres, n)
+    log_middle = torch.logaddexp(log_p, log_made) - math.log(2)
+    forward = (log_p.exp() * (log_p - log_made)) @ rule.weights  # (centres,)
+    game = 2 * (log_middle.exp() * (log_middle - log_p)) @ rule.weights
+    price = forward + weight * game
+    return float(price[0] - price.min())
+
+
+def _unit(x: Tensor, mean: Tensor | float) -> Tensor:
+    """log N(x; mean, 1)."""
+    return -0.5 * (x - mean).square() - 0.5 * math.log(2 * math.pi)
+
+
 # scaling
 
 
