@@ -56,6 +56,7 @@ VARIANCE = float(two_latents().likelihood.variance(torch.zeros(()).double()).exp
 BATCH = 100
 EPOCHS, RATE = 40, 0.002  # 600 steps against the best discriminator
 LONG = 160  # epochs of one longer game, to see what was not over
+STILL = 10  # epochs of the saturating game, which does not move
 ROUNDS = 120  # epochs, 1,800 rounds, against a network
 WIDTH = 128  # of the network's two hidden layers
 DRAWS = 2000  # of p, and of p_g, behind each divergence
@@ -227,10 +228,13 @@ def jobs(folder: Path) -> dict[str, Callable[[], dict]]:
     for seed in SEEDS:
         add(f"VAE, seed {seed}", seed, lambda s=seed: vae(s))
         for name, (objective, warm) in PERFECT.items():
+            epochs = STILL if objective is principles.saturating_game else EPOCHS
             add(
                 f"{name}, seed {seed}",
                 seed,
-                lambda s=seed, o=objective, w=warm: against_the_best(start(s, w), o, s, EPOCHS),
+                lambda s=seed, o=objective, w=warm, e=epochs: against_the_best(
+                    start(s, w), o, s, e
+                ),
             )
     for name, recipe in TRIALS.items():
         add(
@@ -277,6 +281,7 @@ def gathered(folder: Path) -> dict:
         "variance": VARIANCE,
         "batch": BATCH,
         "epochs": EPOCHS,
+        "saturating_epochs": STILL,
         "learning_rate": RATE,
         "long_epochs": LONG,
         "network_epochs": ROUNDS,
