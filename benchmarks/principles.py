@@ -74,6 +74,16 @@ PERFECT = {  # name → (objective, whether it starts from the seed's VAE)
 }
 
 
+SHOWN = (  # on the page
+    "VAE",
+    "likelihood from VAE",
+    "hybrid 5 from VAE",
+    "game from VAE",
+    "game from scratch",
+    "network from scratch",
+)
+
+
 class Recipe(NamedTuple):
     """One way to play against a network."""
 
@@ -266,8 +276,8 @@ def record_of(folder: Path, job: str) -> dict:
 
 
 def chosen(folder: Path) -> str:
-    """The trial that comes closest to p by the exact Jensen–Shannon divergence."""
-    found = {name: record_of(folder, f"trial {name}")["jensen_shannon"][0] for name in TRIALS}
+    """The trial with the smallest exact KL(p_g ‖ p); by JS, which is full, all are alike."""
+    found = {name: record_of(folder, f"trial {name}")["reverse"][0] for name in TRIALS}
     return min(found, key=lambda name: found[name])
 
 
@@ -299,10 +309,10 @@ def gathered(folder: Path) -> dict:
     }
 
 
-def kept_weights(folder: Path, names: list[str]) -> bytes:
-    """The decoders of seed 0 in one file, float32: a reader's page evaluates them."""
+def kept_weights(folder: Path) -> bytes:
+    """The decoders that the page shows, of seed 0, in one file, float32."""
     tensors = {}
-    for name in names:
+    for name in SHOWN:
         for part, value in load_file(folder / f"{name}, seed 0.safetensors").items():
             tensors[f"{name}.{part}"] = value.float()
     return save(tensors)
@@ -324,7 +334,7 @@ def main() -> None:
     if all((options.folder / f"{name}.json").exists() for name in tasks):
         contents = gathered(options.folder)
         write_whole(OUTPUT, f"{json.dumps(contents, indent=1)}\n".encode())
-        write_whole(WEIGHTS, kept_weights(options.folder, list(contents["runs"])))
+        write_whole(WEIGHTS, kept_weights(options.folder))
 
 
 if __name__ == "__main__":
