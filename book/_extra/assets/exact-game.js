@@ -6,7 +6,7 @@
                                            KL(p‖p_g), reverse is KL(p_g‖p), saturating is 2 JS and
                                            nonSaturating is KL(p_g‖p) − 2 JS
    .best(law, mean, width)                 D*(x) = p(x) / (p(x) + p_g(x)), a function of x
-   .density(law)                           p(x), a function of x
+   .density(law), .made(mean, width)       p(x) and p_g(x), functions of x
    .walk(law, follows, mean, width)        downhill against one gradient: {law, follows, place, path,
                                            value(), next()}: next makes a step, and returns false
                                            where there is none; value is the divergence, in nats
@@ -51,6 +51,8 @@
     const log = logDensity(law);
     return (x) => Math.exp(log(x));
   };
+
+  const made = (mean, width) => (x) => Math.exp(logNormal(x, mean, width));
 
   const atNodes = {}; // law → log p at the nodes
   for (const law of Object.keys(LAWS)) atNodes[law] = nodes.map(logDensity(law));
@@ -102,10 +104,10 @@
     let found = look(law, mean, width);
     let pace = PACE;
     const value = () => found.divergences[follows];
-    const made = { law, follows, place: [mean, width], path: [[mean, width]], value, next };
+    const state = { law, follows, place: [mean, width], path: [[mean, width]], value, next };
 
     function tried(slopeMean, slopeWidth) {
-      const [from, wide] = made.place;
+      const [from, wide] = state.place;
       const size = Math.hypot(slopeMean, slopeWidth);
       const step = Math.min(pace, LONGEST / size);
       return [
@@ -120,8 +122,8 @@
         const place = tried(slope[0], slope[1]);
         const there = look(law, place[0], place[1]);
         if (there.divergences[follows] < found.divergences[follows]) {
-          [made.place, found] = [place, there];
-          made.path.push(place);
+          [state.place, found] = [place, there];
+          state.path.push(place);
           pace = Math.min(1.3 * pace, PACE);
           return true;
         }
@@ -129,8 +131,8 @@
       }
       return false;
     }
-    return made;
+    return state;
   }
 
-  LIVE.exactGame = { LAWS, MEANS, WIDTHS, look, best, density, walk };
+  LIVE.exactGame = { LAWS, MEANS, WIDTHS, look, best, density, made, walk };
 })();

@@ -5,6 +5,7 @@
   const GAME = LIVE.exactGame;
   const STEPS_A_FRAME = 2;
   const FURTHEST = 4000; // steps of a walk
+  const FLAT = 0.01; // a slope that is not drawn
   const LONG = 0.9; // units of the mean: an arrow that stands for a very steep slope
   const STYLES = {
     likelihood: { words: "KL(p‖p_g)", ink: "data", dash: [] },
@@ -62,7 +63,7 @@
     });
     const power = stage.slider({
       ...{ name: "width", label: "width of p_g", minimum: POWERS[0], maximum: POWERS[1] },
-      ...{ step: 0.05, value: told[1], shows: (value) => 2 ** value },
+      ...{ step: 0.02, value: told[1], shows: (value) => 2 ** value },
     });
     stage.pad(pad, mean, power);
 
@@ -136,14 +137,14 @@
     function drawArrow(name, gradient) {
       const [slopeMean, slopeWidth] = gradient;
       const size = Math.hypot(slopeMean, slopeWidth);
-      if (size < 1e-6) return;
+      if (size < FLAT) return;
       const long = (LONG * Math.sqrt(size / (1 + size))) / size;
       const from = onPad(place);
       const to = [from[0] - long * slopeMean, from[1] - (long * slopeWidth) / Math.LN2];
       const { ink, dash } = STYLES[name];
       pad.line([from[0], to[0]], [from[1], to[1]], ink, dash);
       const neck = from.map((start, axis) => to[axis] + 0.01 * (start - to[axis]));
-      drawHead(neck, to, ink, name === follows.value ? 5 : 2);
+      drawHead(neck, to, ink, name === follows.value ? 3 : 2);
     }
 
     /* The head alone: an arrow of the chart has one no longer than half of it. */
@@ -189,11 +190,11 @@
 
     stage.update(() => {
       heed();
-      const found = GAME.look(law.value, ...place);
+      const found = GAME.look(law.value, place[0], place[1]);
       const { divergences, gradients } = found;
       drawPad(found);
-      const made = LIVE.gaussian(...place).density;
-      const judge = GAME.best(law.value, ...place);
+      const made = GAME.made(place[0], place[1]);
+      const judge = GAME.best(law.value, place[0], place[1]);
       drawLaws(GAME.density(law.value), made, judge);
       for (const name of NAMES) {
         drawSample(samples[name], STYLES[name]);
