@@ -1,7 +1,8 @@
-"""Eight Gaussians on a ring, the same decoder fitted to them in six ways: who drops a mode?
+"""Eight Gaussians on a ring, the same decoder fitted to them in seven ways: who drops a mode?
 
 Writes ring.json: for each way and seed the exact divergences, the mass near each mode, and, of the
-games, what the discriminator reads. A run takes seconds. `--seeds 1 --steps 50` is a rehearsal.
+games, what the discriminator reads. A run takes seconds; the first three seeds are repeated with
+four times as many steps, to see what has converged. `--seeds 1 --steps 50` is a rehearsal.
 """
 
 import argparse
@@ -26,6 +27,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "book" / "results"
 RADIUS, DEVIATION = 2.0, 0.25  # of the ring, and of each Gaussian on it
 BATCH, DRAWS = 256, 512  # data of a step, and prior draws that stand for p_g in it
 RATE = 0.005  # at the start; it falls to zero along half a cosine
+LONGER = 4
 REACH, LEAST = 3, 1 / 32  # a mode is covered if a quarter of its share lies within 3 deviations
 
 ANGLES = torch.arange(8, dtype=torch.float64) * math.pi / 4
@@ -127,13 +129,13 @@ def by_best_discriminator(generator_loss: adversarial.GeneratorLoss) -> Callable
     return fitted
 
 
-def by_game(slower: float) -> Callable:
+def by_game(slower: float, penalty: adversarial.Penalty = adversarial.no_penalty) -> Callable:
     """A game with a network, a round a step; the generator's rate is divided by `slower`."""
 
     def fitted(seed, steps, random):
         made = Noisy(decoder(seed))
         judge = adversarial.Logit(network([2, 64, 64, 1], generator(200 + seed)))
-        game_step = adversarial.make_game_step(made, judge, adversarial.non_saturating)
+        game_step = adversarial.make_game_step(made, judge, adversarial.non_saturating, penalty)
         players = adversarial.initial_players(made, judge)
         for step in range(steps):
             rates = adversarial.Rates(rate(step, steps) / slower, rate(step, steps))
@@ -154,6 +156,7 @@ WAYS = {
     "D*, non-saturating": by_best_discriminator(adversarial.non_saturating),
     "game, equal rates": by_game(1),
     "game, slow generator": by_game(5),
+    "game, R1": by_game(1, adversarial.slope_penalty(10.0)),
 }
 
 
@@ -197,15 +200,16 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     stamp = provenance()
     records, pictures = [], {}
-    for seed in range(options.seeds):
+    runs = [(seed, options.steps) for seed in range(options.seeds)]
+    runs += [(seed, LONGER * options.steps) for seed in range(min(3, options.seeds))]
+    for seed, steps in runs:
         for way, fitted in WAYS.items():
             begin = time.process_time()
-            made = fitted(seed, options.steps, generator(1000 + seed))
+            made = fitted(seed, steps, generator(1000 + seed))
             seconds = time.process_time() - begin
-            records.append({"way": way, "seed": seed, **scored(made)})
+            records.append({"way": way, "seed": seed, "steps": steps, **scored(made)})
             print(f"{seconds:.0f} s", json.dumps(records[-1]), flush=True)
-            if seed == 0:
-                pictures[way] = points(made)
+            pictures.setdefault(way, points(made))  # the first seed's
     settings = {"radius": RADIUS, "deviation": DEVIATION, "steps": options.steps}
     kept = {"provenance": stamp, **settings, "records": records, "points": pictures}
     text = json.dumps(kept, separators=(",", ":")).replace('{"way"', '\n{"way"') + "\n"
