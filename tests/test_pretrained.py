@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vae_tutorial import pretrained
+from vae_tutorial import pretrained, principles
 from vae_tutorial.data import load_digits
 from vae_tutorial.engine.settings import Settings, build
 
@@ -62,6 +62,26 @@ def test_mnist_without_its_places(tmp_path):
     path = damaged(tmp_path, lambda t: t.pop("test.label"), pretrained.MNIST)
     with pytest.raises(ValueError, match=r"damaged.safetensors has no test.label"):
         pretrained.mnist(path)
+
+
+def test_the_decoders_of_chapter_18_are_those_of_its_results():
+    """Each repeats, on other draws, what the table of the results says of seed 0."""
+    path = Path(__file__).parents[1] / "book" / "results" / "principles.json"
+    results = json.loads(path.read_text("utf-8"))
+    variance, test = results["settings"]["variance"], load_digits(torch.float64).test
+    kept = pretrained.decoders()
+    assert set(kept) < set(results["runs"])
+    for name, decoder in kept.items():
+        assert not any(p.requires_grad for p in decoder.parameters())
+        made = principles.generated(decoder, principles.plane(81), variance)
+        found = float(principles.log_density(made, test).mean())
+        assert found == pytest.approx(results["runs"][name][0]["test_log_p"], abs=0.5), name
+
+
+def test_a_decoder_of_another_shape(tmp_path):
+    path = damaged(tmp_path, lambda t: t.pop("VAE.0.bias"), pretrained.DECODERS)
+    with pytest.raises(ValueError, match=r"VAE in damaged.safetensors does not fit"):
+        pretrained.decoders(path)
 
 
 def damaged(tmp_path, change, kept=pretrained.WEIGHTS):

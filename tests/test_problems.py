@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from scipy.optimize import minimize
+from scipy.integrate import quad
+from scipy.optimize import brentq, minimize
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
@@ -696,7 +697,73 @@ def test_a_q_of_the_second_order_fails(wrong, said):
 # adversarial
 
 
+def test_the_loss_of_likelihood_passes(capsys):
+    passes(problems.adversarial, lambda logit: -logit.exp(), capsys)
+    asks(problems.adversarial, capsys)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda logit: logit.exp(),
+        lambda logit: -logit,
+        lambda logit: torch.nn.functional.softplus(-logit),
+        lambda logit: -torch.nn.functional.softplus(logit),
+        lambda logit: -2 * logit.exp(),
+        lambda logit: (-logit).exp(),
+        lambda logit: -logit.sigmoid(),
+    ],
+    ids=["sign", "reverse", "non-saturating", "saturating", "factor", "upside down", "D itself"],
+)
+def test_other_losses_of_the_logit_fail(wrong):
+    with pytest.raises(AssertionError, match="the slope of KL"):
+        problems.adversarial(wrong)
+
+
 # principles
+
+
+def curvature_at_the_middle(distance, weight):
+    """Of the hybrid's price in the centre c of N(c, 1), at c = 0, by scipy's quadrature.
+
+    KL(p ‖ p_g) has the curvature 1. With t = p_g / p the game is the integral of
+    (p + p_g) log ((1 + t) / 2), of which two derivatives in p_g are taken.
+    """
+
+    def integrand(x):
+        made = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+        tilt = np.exp(-(distance**2) / 8) * np.cosh(distance * x / 2)  # p / N(x; 0, 1)
+        ratio = 1 / tilt
+        slope, second = np.log1p(ratio) - np.log(2) + 1, 1 / (tilt * (1 + ratio))
+        return made * (slope * (x**2 - 1) + second * x**2)
+
+    return 1 + weight * quad(integrand, -25, 25, epsabs=1e-12, limit=200)[0]
+
+
+def blur_ends(weight):
+    return brentq(lambda d: curvature_at_the_middle(d, weight), 1.0, 15.0)
+
+
+def test_the_blur_ends_where_the_middle_is_no_longer_a_minimum(capsys):
+    passes(problems.principles, blur_ends, capsys)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda weight: brentq(lambda d: curvature_at_the_middle(d, 1e9), 1.0, 15.0),  # the game
+        lambda weight: 1.01 * blur_ends(weight),
+        lambda weight: 0.99 * blur_ends(weight),
+        lambda weight: 2.0,  # where the density of two Gaussians gets two peaks
+    ],
+)
+def test_other_ends_of_the_blur_do_not_pass(wrong):
+    with pytest.raises(AssertionError, match="check failed"):
+        problems.principles(wrong)
+
+
+def test_the_problem_of_the_blur_is_put_in_words(capsys):
+    asks(problems.principles, capsys)
 
 
 # scaling

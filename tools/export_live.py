@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import export_draw_q
+import export_game
 import export_gaussians
 import export_pads
 import export_prior_draws
@@ -40,6 +41,7 @@ PICTURES = {
     "rate-distortion": export_rate_distortion.picture,
     "water-filling": export_water_filling.picture,
     "train-here": export_train.picture,
+    "game-pad": export_game.picture,
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,
 }

@@ -6,11 +6,11 @@ another processor would differ in their last printed digits.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_tutorial import require
 from vae_tutorial.data import load_digits
@@ -19,9 +19,12 @@ from vae_tutorial.models import VAE, DiagonalEncoder, network
 from vae_tutorial.noise import generator
 from vae_tutorial.training import fit
 
+Model = TypeVar("Model", bound=nn.Module)
+
 SEED = 3
 WEIGHTS = Path(__file__).parent / "trained" / "two_latents.safetensors"
 MNIST = WEIGHTS.with_name("mnist.safetensors")
+DECODERS = WEIGHTS.with_name("principles.safetensors")
 
 
 def untrained(seed: int = SEED) -> VAE:
@@ -95,7 +98,30 @@ def mnist(path: Path = MNIST) -> tuple[VAE, Places]:
     return _filled(untrained_mnist(), stored, path.name), places
 
 
-def _filled(model: VAE, stored: Mapping[str, Tensor], file: str) -> VAE:
+def decoders(path: Path = DECODERS) -> dict[str, nn.Module]:
+    """The decoders that chapter 18 shows, by how they were trained: z (n, 2) to f(z) (n, 64).
+
+    `benchmarks/principles.py` trained them, all from one seed, and kept their weights in float32;
+    they come back as float64. Raises ValueError unless all are finite and of the architecture of
+    `untrained`.
+
+    >>> kept = decoders()
+    >>> tuple(kept["VAE"](torch.zeros(1, 2, dtype=torch.float64)).shape)
+    (1, 64)
+    """
+    stored = load_file(path)
+    found = {}
+    for name in dict.fromkeys(key.split(".")[0] for key in stored):
+        parts = {
+            key.removeprefix(f"{name}."): value.double()
+            for key, value in stored.items()
+            if key.startswith(f"{name}.")
+        }
+        found[name] = _filled(untrained().decoder, parts, f"{name} in {path.name}")
+    return found
+
+
+def _filled(model: Model, stored: Mapping[str, Tensor], file: str) -> Model:
     """The model with the parameters of a file, frozen."""
     seen, needed = (
         {name: tuple(value.shape) for name, value in tensors.items()}

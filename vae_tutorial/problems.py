@@ -20,6 +20,7 @@ from torch.distributions import (
     Normal,
 )
 
+from vae_tutorial import adversarial as game
 from vae_tutorial import decomposition as identity
 from vae_tutorial import linear as linear_maps
 from vae_tutorial.checks import check, check_close
@@ -689,7 +690,79 @@ def zero_error(answer: Callable | None = None) -> None:
 # adversarial
 
 
+def adversarial(answer: Callable[[Tensor], Tensor] | None = None) -> None:
+    """Check that a generator's loss of the logit follows likelihood, with the best D held still.
+
+    `answer` takes logits of D*, (n,), to the losses of made images, (n,). Raises AssertionError
+    where the gradient of their average is not that of KL(p ‖ p_g).
+    """
+    if answer is None:
+        print("open: problems.adversarial(f), where f(logit) takes the logits of made images (n,),")
+        print(
+            "given by D* and held still, to their losses (n,): on average they follow KL(p ‖ p_g)"
+        )
+        return
+    rule = trapezoid(-9, 9, 1801)
+    data = {
+        "one Gaussian": Normal(*_numbers(0.5, 0.8)),
+        "two modes": _mixture((0.5, 0.5), (-2.0, 2.0), (0.6, 0.6)),
+        "a skewed law": _mixture((0.7, 0.3), (-1.0, 1.5), (0.5, 0.9)),
+    }
+    for name, law in data.items():
+        log_data = law.log_prob(rule.nodes)  # (n,)
+        for place in ((0.0, 0.7), (0.8, 0.3)):
+            made = partial(_gaussian_at, rule.nodes)
+            parameters = torch.tensor(place, dtype=torch.float64)
+            found = game.generator_gradient(made, parameters, log_data, answer, rule)
+            parameters.requires_grad_()
+            forward = game.divergences(log_data, made(parameters), rule).forward
+            (expected,) = torch.autograd.grad(forward, parameters)
+            check_close(f"{name}, p_g at {place}: the slope of KL(p ‖ p_g)", found, expected, 1e-8)
+
+
+def _gaussian_at(nodes: Tensor, parameters: Tensor) -> Tensor:
+    """log N(nodes; mean, width²), (n,), from the mean and the logarithm of the width (2,)."""
+    return log_normal(nodes.unsqueeze(-1), parameters[:1], 2 * parameters[1:])
+
+
 # principles
+
+
+def principles(answer: Callable[[float], float] | None = None) -> None:
+    """How far apart two images must be for one centre to leave their middle: answer(weight).
+
+    p is N(−d/2, 1) and N(d/2, 1) in equal parts, p_g is N(c, 1), and c minimises
+    KL(p ‖ p_g) + weight · (KL(p_g ‖ p) − 2 JS). Asked for is the distance d above which c = 0 is
+    no longer best. Raises AssertionError where it is off by more than a thousandth.
+    """
+    if answer is None:
+        print("open: write blur_ends(weight), the distance d of two images, in units of the noise,")
+        print("above which the best single centre of the hybrid is no longer halfway between them")
+        return
+    for weight in (0.5, 2.0, 20.0):
+        distance = float(answer(weight))
+        check(f"weight {weight:g}: a distance", 0 < distance < 20)
+        for share, words, blurs in ((0.999, "below", True), (1.001, "above", False)):
+            gain = _gain_of_leaving(share * distance, weight)
+            check(f"weight {weight:g}: just {words} it", (gain < 1e-13) == blurs)
+
+
+def _gain_of_leaving(distance: float, weight: float) -> float:
+    """By how much some centre is better than the middle, by quadrature: zero where none is."""
+    rule = trapezoid(-20, 20, 2001)
+    centres = torch.linspace(0, distance / 2, 201, dtype=torch.float64)[:, None]
+    log_p = (_unit(rule.nodes, -distance / 2).exp() + _unit(rule.nodes, distance / 2).exp()) / 2
+    log_p, log_made = log_p.log(), _unit(rule.nodes, centres)  # (n,) and (centres, n)
+    log_middle = torch.logaddexp(log_p, log_made) - math.log(2)
+    forward = (log_p.exp() * (log_p - log_made)) @ rule.weights  # (centres,)
+    game = 2 * (log_middle.exp() * (log_middle - log_p)) @ rule.weights
+    price = forward + weight * game
+    return float(price[0] - price.min())
+
+
+def _unit(x: Tensor, mean: Tensor | float) -> Tensor:
+    """log N(x; mean, 1)."""
+    return -0.5 * (x - mean).square() - 0.5 * math.log(2 * math.pi)
 
 
 # scaling

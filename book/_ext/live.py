@@ -22,6 +22,7 @@ FIGURES = {  # name: what its page loads after the engine
         *("digits", "framework", "vae-network", "vae-exact", "drawn-digit"),
         *("training-run", "training-pictures", "train-here"),
     ),
+    "game-pad": ("exact-game", "game-pad"),
     "prior-draws": ("live-gaussians", "prior-estimates", "prior-draws"),
     "draw-q": ("live-gaussians", "wave", "draw-q"),
 }
