@@ -18,7 +18,7 @@ FIGURES = {  # name: what its page loads after the engine
     "reparameterize": ("gradients", "reparameterize"),
     "rate-distortion": ("spectrum", "losses", "rate-distortion"),
     "train-here": (
-        *("digits", "framework", "vae-network", "vae-exact", "drawn-digit"),
+        *("digits", "framework", "layers", "vae-network", "vae-exact", "drawn-digit"),
         *("training-run", "training-pictures", "train-here"),
     ),
     "prior-draws": ("live-gaussians", "prior-estimates", "prior-draws"),
