@@ -5,18 +5,18 @@
    where sums are integrals: a grid whose step is below σ integrates a Gaussian to ten digits and more.
    Nothing here touches the page.
 
-   VAE_LIVE.plane.LATTICE                  nodes of the lattice in one direction
-   VAE_LIVE.plane.lattice(count)           → {z, weights}: the prior's rule, count² nodes, flat pairs
-   VAE_LIVE.plane.images(generator, rule)  a generator function that returns f at the nodes, flat
-   VAE_LIVE.plane.grid(means, deviation)   → {low, step, count}: a grid with all means on it, 5σ around
-   VAE_LIVE.plane.density(means, weights, deviation, grid)   a generator function that returns the
+   VAE_LIVE.mixtures.LATTICE                  nodes of the lattice in one direction
+   VAE_LIVE.mixtures.lattice(count)           → {z, weights}: the prior's rule, count² nodes, flat pairs
+   VAE_LIVE.mixtures.images(generator, rule)  a generator function that returns f at the nodes, flat
+   VAE_LIVE.mixtures.grid(means, deviation)   → {low, step, count}: a grid with all means on it, 5σ around
+   VAE_LIVE.mixtures.density(means, weights, deviation, grid)   a generator function that returns the
                                            mixture's density, row after row from below
-   VAE_LIVE.plane.divergences(p, q, grid)  → {forward, reverse, jensenShannon, missing}: KL(p‖q), KL(q‖p),
+   VAE_LIVE.mixtures.divergences(p, q, grid)  → {forward, reverse, jensenShannon, missing}: KL(p‖q), KL(q‖p),
                                            JS, in nats, and what the sum of q over the grid misses of 1
-   VAE_LIVE.plane.shares(points, p, q, {grid, deviation})   → what q has of p's mass within REACH
+   VAE_LIVE.mixtures.shares(points, p, q, {grid, deviation})   → what q has of p's mass within REACH
                                            deviations of each point
-   VAE_LIVE.plane.game(discriminator, p, q, grid)   → E_p log D + E_q log(1 − D), on the grid
-   VAE_LIVE.plane.finish(job)              → what a generator function returns, without a pause
+   VAE_LIVE.mixtures.game(discriminator, p, q, grid)   → E_p log D + E_q log(1 − D), on the grid
+   VAE_LIVE.mixtures.finish(job)              → what a generator function returns, without a pause
    Those that take long pause after every PIECE nodes, so that the page answers. */
 
 /** @typedef {{low: number, step: number, count: number}} Grid */
@@ -153,7 +153,7 @@
     }
   }
 
-  LIVE.plane = {
+  LIVE.mixtures = {
     ...{ LATTICE, lattice, images, grid, density },
     ...{ divergences, shares, game: gameValue, finish },
   };
