@@ -5,10 +5,12 @@
    where sums are integrals: a grid whose step is below σ integrates a Gaussian to ten digits and more.
    Nothing here touches the page.
 
-   VAE_LIVE.mixtures.LATTICE                  nodes of the lattice in one direction
-   VAE_LIVE.mixtures.lattice(count)           → {z, weights}: the prior's rule, count² nodes, flat pairs
-   VAE_LIVE.mixtures.images(generator, rule)  a generator function that returns f at the nodes, flat
-   VAE_LIVE.mixtures.grid(means, deviation)   → {low, step, count}: a grid with all means on it, 5σ around
+   VAE_LIVE.mixtures.lattice(count)        → {z, weights, count}: the prior's rule, count² nodes, pairs
+   VAE_LIVE.mixtures.images(generator, deviation)   a generator function that returns {means, weights}:
+                                           f at the nodes, flat, of the first of LATTICES whose nodes
+                                           f takes to neighbours that are near enough, or of the last
+   VAE_LIVE.mixtures.grid(all, deviation)  → {low, step, count}: a grid with all means of several
+                                           arrays on it, and 5σ around
    VAE_LIVE.mixtures.density(means, weights, deviation, grid)   a generator function that returns the
                                            mixture's density, row after row from below
    VAE_LIVE.mixtures.divergences(p, q, grid)  → {forward, reverse, jensenShannon, missing}: KL(p‖q), KL(q‖p),
@@ -24,7 +26,8 @@
   "use strict";
   const LIVE = window.VAE_LIVE;
   const { layers, game } = LIVE;
-  const LATTICE = 120;
+  const LATTICES = [100, 200]; // nodes in one direction
+  const [WIDE, FEW] = [2, 0.01]; // fewer than FEW of the nodes, by weight, lie WIDE deviations apart
   const END = 4.2; // of the lattice, to either side: beyond it lies less than 1e-4 of the prior
   const PIECE = 400; // nodes from one pause to the next
   const FINE = 0.8; // the grid's step in deviations
@@ -45,25 +48,52 @@
         weights[n] = (heights[i] / total) * (heights[j] / total);
       }
     }
-    return { z, weights };
+    return { z, weights, count };
+  }
+  const rules = new Map(); // by their count, made when first asked for
+  function ruleOf(count) {
+    if (!rules.has(count)) rules.set(count, lattice(count));
+    return rules.get(count);
   }
 
-  function* images(generator, { z }) {
-    const [means, trace] = [new Float64Array(z.length), layers.trace(generator.sizes)];
-    for (let n = 0; n < z.length; n += 2) {
-      means.set(layers.forward(generator, trace, z.subarray(n, n + 2)), n);
-      if (n % (2 * PIECE) === 0) yield;
+  /* The weight of the nodes that f takes far from a neighbour: there the sum is coarse. */
+  function coarse(means, { weights, count }, far) {
+    let share = 0;
+    const apart = (n, m) =>
+      Math.hypot(means[2 * n] - means[2 * m], means[2 * n + 1] - means[2 * m + 1]);
+    for (let n = 0; n < weights.length - count; n += 1) {
+      const beside = (n + 1) % count === 0 ? n - 1 : n + 1;
+      if (Math.max(apart(n, beside), apart(n, n + count)) > far) share += weights[n];
     }
-    return means;
+    return share;
+  }
+
+  function* images(generator, deviation) {
+    const trace = layers.trace(generator.sizes);
+    for (const count of LATTICES) {
+      const rule = ruleOf(count);
+      const means = new Float64Array(rule.z.length);
+      for (let n = 0; n < means.length; n += 2) {
+        means.set(layers.forward(generator, trace, rule.z.subarray(n, n + 2)), n);
+        if (n % (2 * PIECE) === 0) yield;
+      }
+      const last = count === LATTICES.at(-1);
+      if (last || coarse(means, rule, WIDE * deviation) < FEW) {
+        return { means, weights: rule.weights };
+      }
+    }
+    throw new Error("no lattice");
   }
 
   /**
-   * @param {ArrayLike<number>} means
+   * @param {ArrayLike<number>[]} all
    * @returns {Grid}
    */
-  function grid(means, deviation) {
+  function grid(all, deviation) {
     let reach = 0;
-    for (let i = 0; i < means.length; i += 1) reach = Math.max(reach, Math.abs(means[i]));
+    for (const means of all) {
+      for (let i = 0; i < means.length; i += 1) reach = Math.max(reach, Math.abs(means[i]));
+    }
     const half = reach + MARGIN * deviation;
     const count = Math.min(MOST, Math.ceil((2 * half) / (FINE * deviation)) + 1);
     return { low: -half, step: (2 * half) / (count - 1), count };
@@ -154,7 +184,7 @@
   }
 
   LIVE.mixtures = {
-    ...{ LATTICE, lattice, images, grid, density },
+    ...{ lattice, images, grid, density },
     ...{ divergences, shares, game: gameValue, finish },
   };
 })();

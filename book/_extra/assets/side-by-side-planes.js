@@ -14,8 +14,8 @@
   "use strict";
   const LIVE = window.VAE_LIVE;
   const { snap, MOST } = LIVE.sideBySide;
-  const [ACROSS, UP] = [3, 2.4]; // what a plane shows, to either side of 0
-  const CELLS = [50, 40]; // of a field
+  const [ACROSS, UP] = [3.3, 2.3]; // what a plane shows, to either side of 0
+  const CELLS = [50, 35]; // of a field
   const SHADE = 0.42; // the most of the rival's ink in it
   const NEAR = 14; // pixels: a finger that close to a point means the point
   const STILL = 5; // pixels: a pointer that moved by less has dragged nothing
@@ -59,17 +59,16 @@
       const [left, middle] = toPixels([0, 0]);
       pen.strokeRect(left, 0, 0, canvas.height);
       pen.strokeRect(0, middle, canvas.width, 0);
+      pen.textBaseline = "middle";
       for (const value of [-2, 2]) {
         const [px, py] = toPixels([value, value]);
         const words = LIVE.number(value, 0);
         pen.strokeRect(px, middle - 3, 0, 6);
         pen.strokeRect(left - 3, py, 6, 0);
-        pen.textBaseline = "bottom";
         pen.textAlign = "center";
-        pen.fillText(words, px, canvas.height - 2);
-        pen.textBaseline = "middle";
+        pen.fillText(words, px, middle + 11);
         pen.textAlign = "left";
-        pen.fillText(words, 4, py);
+        pen.fillText(words, left + 6, py);
       }
     }
 

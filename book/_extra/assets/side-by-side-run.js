@@ -24,13 +24,13 @@
   "use strict";
   const LIVE = window.VAE_LIVE;
   const { layers, vae, game, mixtures } = LIVE;
+  const { images } = mixtures;
   const [LIMIT, STEP, MOST] = [2, 0.05, 40];
   const [BATCH, LATENTS] = [64, 2];
   const SHAPE = { encoder: [2, 32, 32, 2 * LATENTS], decoder: [LATENTS, 32, 32, 2] };
   const JUDGE = [2, 32, 32, 1];
   const SLICE = 12; // milliseconds of work between two pictures
   const HIT = 0.25; // a point is hit if p_g has this share of what p has near it
-  const PRIOR = mixtures.lattice(mixtures.LATTICE);
 
   const snap = (point) =>
     point.map((value) => {
@@ -139,14 +139,13 @@
     const { points } = run;
     const makers = { gan: run.generator, vae: run.model.decoder };
     const judges = { gan: run.discriminator, vae: mix > 0 ? run.rival : null };
-    const means = {};
-    for (const name of ["gan", "vae"]) means[name] = yield* mixtures.images(makers[name], PRIOR);
-    const grid = mixtures.grid([...points.flat(), ...means.gan, ...means.vae], deviation);
+    const [gan, vae] = [yield* images(makers.gan, deviation), yield* images(makers.vae, deviation)];
+    const grid = mixtures.grid([points.flat(), gan.means, vae.means], deviation);
     const even = new Float64Array(points.length).fill(1 / points.length);
     const p = yield* mixtures.density(points.flat(), even, deviation, grid);
     const found = {};
-    for (const name of ["gan", "vae"]) {
-      const q = yield* mixtures.density(means[name], PRIOR.weights, deviation, grid);
+    for (const [name, { means, weights }] of Object.entries({ gan, vae })) {
+      const q = yield* mixtures.density(means, weights, deviation, grid);
       const shares = mixtures.shares(points, p, q, { grid, deviation });
       found[name] = {
         ...mixtures.divergences(p, q, grid),

@@ -23,7 +23,7 @@
       ...{ minimum: -4, maximum: -1, step: 0.1, value: -2.5 },
     });
     const judgements = stage.slider({
-      ...{ name: "judgements", label: "steps of D a step of f", decimals: 0 },
+      ...{ name: "judgements", label: "steps of D", decimals: 0 },
       ...{ minimum: 1, maximum: 8, step: 1, value: 1 },
     });
     const deviation = stage.slider({
@@ -31,10 +31,10 @@
       ...{ minimum: 0.1, maximum: 0.6, step: 0.05, value: 0.15 },
     });
     const mix = stage.slider({
-      ...{ name: "mix", label: "λ, game in the VAE", decimals: 1 },
+      ...{ name: "mix", label: "λ, hybrid", decimals: 1 },
       ...{ minimum: 0, maximum: 20, step: 0.5, value: 0 },
     });
-    const loss = stage.choice({
+    const loss = stage.menu({
       ...{ name: "loss", label: "f lowers" },
       options: { nonSaturating: "−log D", saturating: "log(1 − D)" },
       value: "nonSaturating",
@@ -55,6 +55,18 @@
   const wordsOf = (name, measured, count) =>
     `the ${name} hits ${measured.hits} of ${count}, KL(p‖p_g) ${nats(measured.forward)}, ` +
     `KL(p_g‖p) ${nats(measured.reverse)} nats`;
+
+  /* What stands under a plane. */
+  function linesOf(title, measured) {
+    if (!measured) return [title, "KL –, reverse –", "JS –"];
+    const { hits, shares, forward, reverse, jensenShannon, seen } = measured;
+    const judged = seen === null ? "" : `, D sees ${LIVE.number(seen, 3)}`;
+    return [
+      `${title}: ${hits} of ${shares.length} points hit`,
+      `KL ${nats(forward)}, reverse ${nats(reverse)}`,
+      `JS ${LIVE.number(jensenShannon, 3)}${judged}`,
+    ];
+  }
 
   function wordsOfRun(lab, names, { judgements, rate }) {
     if (lab.failed) return "A loss is no number any more. Begin again, with a lower learning rate.";
@@ -101,7 +113,7 @@
       for (const [name, { ink }] of Object.entries(MAKERS)) {
         stage.stack(() => {
           const plane = createPlane(stage, ink);
-          parts[name] = { plane, first: stage.readout(""), second: stage.readout("") };
+          parts[name] = { plane, lines: [0, 1, 2].map(() => stage.readout("")) };
         });
       }
     });
@@ -109,7 +121,7 @@
     stage.column();
     const chart = stage.chart({
       width: 380,
-      height: 165,
+      height: 170,
       x: { range: [0, 300], label: "training steps" },
       y: {
         range: [LOWEST, 2],
@@ -123,7 +135,7 @@
     stage.row(() => {
       start = stage.button("Start", () => lab.start(!lab.running));
       stage.button("Begin again", () => lab.again(seed));
-      stage.button("Another start", () => {
+      stage.button("Other seed", () => {
         seed = (seed % SEEDS) + 1;
         lab.again(seed);
       });
@@ -187,7 +199,7 @@
 
     function showPlane(name, { deviation }, hybrid) {
       const { run, latest } = lab;
-      const { plane, first, second } = parts[name];
+      const { plane, lines } = parts[name];
       const maker = name === "gan" ? run.generator : run.model.decoder;
       const judge = name === "gan" ? run.discriminator : hybrid ? run.rival : null;
       const trace = judge && layers.trace(judge.sizes);
@@ -201,20 +213,10 @@
         field,
         cursor: focused ? hand.at : null,
       });
-      const measured = lab.history.at(-1)?.[name];
-      const title = nameOf(hybrid)[name];
-      if (!measured) {
-        first.show(`${title}: not trained yet`);
-        second.show("");
-        return;
-      }
-      const { hits, shares, forward, reverse, jensenShannon, seen } = measured;
-      first.show(
-        `${title}: ${hits} of ${shares.length}; KL ${nats(forward)}, reverse ${nats(reverse)}`,
-      );
-      second.show(
-        `JS ${LIVE.number(jensenShannon, 3)}${seen === null ? "" : `, D sees ${LIVE.number(seen, 3)}`}`,
-      );
+      const words = linesOf(nameOf(hybrid)[name], lab.history.at(-1)?.[name]);
+      lines.forEach((line, i) => {
+        line.show(words[i]);
+      });
     }
 
     function describe(names) {
