@@ -2,8 +2,8 @@
    and the hand that places points on them.
 
    VAE_LIVE.planes.createPlane(stage, ink)   → {canvas, draw({points, hits, cloud, field, cursor})}:
-                                           points [x, y], hits a truth a point or null, cloud flat
-                                           pairs, field a function of a point or null, cursor a
+                                           points and a cloud of [x, y], hits a truth a point or
+                                           null, field a function of a point or null, cursor a
                                            place or null
    VAE_LIVE.planes.createHand(planes, {points, place, changed})   moves points on the planes, by the
                                            mouse, a finger or keys: points() are those of now, place
@@ -90,8 +90,8 @@
       drawAxes();
       pen.fillStyle = LIVE.INKS[ink].color;
       pen.globalAlpha = 0.55;
-      for (let i = 0; i < cloud.length; i += 2) {
-        const [px, py] = toPixels([cloud[i], cloud[i + 1]]);
+      for (const sample of cloud) {
+        const [px, py] = toPixels(sample);
         pen.fillRect(px - 1.25, py - 1.25, 2.5, 2.5);
       }
       pen.globalAlpha = 1;

@@ -13,6 +13,8 @@
                                            steps, round(settings)}: a step of everybody; the points may
                                            be others from one to the next; rival is the hybrid's
                                            discriminator
+   VAE_LIVE.sideBySide.samples(maker, deviation)   → a cloud of points that a network makes, each from
+                                           the same latent and with the same grain at every call
    VAE_LIVE.sideBySide.dissect(run, settings)      a generator function, with pauses, that returns
                                            {gan, vae}: each {forward, reverse, jensenShannon, missing}
                                            in nats, shares and hits of the points, and seen: what the
@@ -30,6 +32,7 @@
   const SHAPE = { encoder: [2, 32, 32, 2 * LATENTS], decoder: [LATENTS, 32, 32, 2] };
   const JUDGE = [2, 32, 32, 1];
   const SLICE = 12; // milliseconds of work between two pictures
+  const SHOWN = 300; // samples of a cloud
   const HIT = 0.25; // a point is hit if p_g has this share of what p has near it
 
   const snap = (point) =>
@@ -132,6 +135,13 @@
       return [...losses, fooled.loss, bound.logLikelihood, bound.kl].every(Number.isFinite);
     }
     return Object.assign(run, { model, generator, discriminator, rival, round });
+  }
+
+  /* The cloud: the same latents and the same grain, whatever the network. */
+  function samples(maker, deviation) {
+    const random = LIVE.generator(77);
+    const [z, noise] = [random.normals(LATENTS * SHOWN), random.normals(2 * SHOWN)];
+    return game.make(maker, z, noise, deviation);
   }
 
   /* Of both makers: how far p_g is from p, which points it hits, and what its discriminator sees. */
@@ -249,6 +259,6 @@
 
   LIVE.sideBySide = {
     ...{ PRESETS, LIMIT, STEP, MOST, HIT, SHAPE, JUDGE },
-    ...{ snap, text, list, createRun, dissect, createLab },
+    ...{ snap, text, list, createRun, samples, dissect, createLab },
   };
 })();

@@ -5,10 +5,9 @@
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
-  const { PRESETS, createLab, text, list } = LIVE.sideBySide;
+  const { PRESETS, HIT, createLab, samples, text, list } = LIVE.sideBySide;
   const { createPlane, createHand } = LIVE.planes;
-  const { game, layers } = LIVE;
-  const SHOWN = 300; // samples of a cloud
+  const { layers } = LIVE;
   const SEEDS = 999;
   const LOWEST = -2; // log₁₀ nats: the foot of the chart
   const MAKERS = {
@@ -49,7 +48,7 @@
   }
 
   function hitsOf({ shares }) {
-    return shares.map((share) => share >= LIVE.sideBySide.HIT);
+    return shares.map((share) => share >= HIT);
   }
 
   const wordsOf = (name, measured, count) =>
@@ -104,8 +103,6 @@
     let seed = 1;
     let preset = "ring"; // what the menu said last
     let working = false;
-    const random = LIVE.generator(77);
-    const [z, noise] = [random.normals(2 * SHOWN), random.normals(2 * SHOWN)];
 
     stage.column({ pinned: true });
     const parts = {};
@@ -204,7 +201,7 @@
       const judge = name === "gan" ? run.discriminator : hybrid ? run.rival : null;
       const trace = judge && layers.trace(judge.sizes);
       const field = judge && ((point) => layers.forward(judge, trace, point)[0]);
-      const cloud = game.make(maker, z, noise, deviation).flatMap((point) => [...point]);
+      const cloud = samples(maker, deviation);
       const focused = document.activeElement === plane.canvas.element;
       plane.draw({
         points: run.points,
