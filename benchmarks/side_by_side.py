@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path += [str(ROOT / "tools"), str(ROOT / "book" / "_ext")]
+sys.path.append(str(ROOT / "tools"))
+sys.path.append(str(ROOT / "book" / "_ext"))
 from scripts import computed
 
 from vae_tutorial.engine.provenance import provenance
@@ -47,8 +48,9 @@ def one_run(name: str, seed: int) -> dict:
 
 def main() -> None:
     """Run all settings from all seeds."""
+    made = provenance()  # of what runs, before anything can change
     runs = {name: [one_run(name, seed) for seed in SEEDS] for name in SETTINGS}
-    kept = {"settings": SETTINGS, "steps": STEPS, "runs": runs, **provenance()}
+    kept = {"settings": SETTINGS, "steps": STEPS, "runs": runs, **made}
     path = ROOT / "book" / "results" / "side_by_side.json"
     write_whole(path, json.dumps(kept, indent=1).encode() + b"\n")
 
