@@ -8,14 +8,14 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tools"))
-sys.path.append(str(ROOT / "book" / "_ext"))
+sys.path.append(str(Path(__file__).parents[1] / "tools"))
+sys.path.append(str(Path(__file__).parents[1] / "book" / "_ext"))
 from scripts import computed
 
 from vae_tutorial.engine.provenance import provenance
 from vae_tutorial.files import write_whole
 
+RESULTS = Path(__file__).resolve().parents[1] / "book" / "results"
 SEEDS, STEPS = (1, 2, 3, 4, 5), 1500
 USUAL = {"rate": 10**-2.5, "judgements": 1, "deviation": 0.15, "loss": "nonSaturating", "mix": 0}
 SETTINGS = {
@@ -28,8 +28,7 @@ RUN = """({ settings, seed, steps }) => {
   const run = createRun(PRESETS.ring, seed);
   for (let step = 0; step < steps; step += 1) run.round(settings);
   const { gan, vae } = VAE_LIVE.mixtures.finish(dissect(run, settings));
-  const short = (points) => points.flatMap((point) => [...point].map((value) =>
-    Number(value.toFixed(3))));
+  const short = (points) => points.map(([x, y]) => `${x.toFixed(3)} ${y.toFixed(3)}`).join(", ");
   const clouds = { gan: short(samples(run.generator, settings.deviation)),
     vae: short(samples(run.model.decoder, settings.deviation)) };
   return { gan, vae, clouds };
@@ -37,7 +36,7 @@ RUN = """({ settings, seed, steps }) => {
 
 
 def one_run(name: str, seed: int) -> dict:
-    """What is known of both after a run; the clouds of samples are kept of the first seed only."""
+    """What is known of both after a run; of the first seed the clouds of samples as well."""
     asked = {"settings": SETTINGS[name], "seed": seed, "steps": STEPS}
     found = computed("side-by-side").evaluate(RUN, asked)
     clouds = found.pop("clouds")
@@ -51,7 +50,7 @@ def main() -> None:
     made = provenance()  # of what runs, before anything can change
     runs = {name: [one_run(name, seed) for seed in SEEDS] for name in SETTINGS}
     kept = {"settings": SETTINGS, "steps": STEPS, "runs": runs, **made}
-    path = ROOT / "book" / "results" / "side_by_side.json"
+    path = RESULTS / "side_by_side.json"
     write_whole(path, json.dumps(kept, indent=1).encode() + b"\n")
 
 
