@@ -49,7 +49,11 @@ def main() -> None:
     """Run all settings from all seeds."""
     made = provenance()  # of what runs, before anything can change
     runs = {name: [one_run(name, seed) for seed in SEEDS] for name in SETTINGS}
-    kept = {"settings": SETTINGS, "steps": STEPS, "runs": runs, **made}
+    points, hit = computed("side-by-side").evaluate(
+        "[VAE_LIVE.sideBySide.PRESETS.ring, VAE_LIVE.sideBySide.HIT]"
+    )
+    shared = {"settings": SETTINGS, "steps": STEPS, "points": points, "hit": hit}
+    kept = {**shared, "runs": runs, **made}
     path = RESULTS / "side_by_side.json"
     write_whole(path, json.dumps(kept, indent=1).encode() + b"\n")
 

@@ -15,6 +15,7 @@ import export_pads
 import export_prior_draws
 import export_rate_distortion
 import export_reparameterize
+import export_side_by_side
 import export_train
 from export_pads import float32
 from refresh_notebooks import with_palette
@@ -40,6 +41,7 @@ PICTURES = {
     "train-here": export_train.picture,
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,
+    "side-by-side": export_side_by_side.picture,
 }
 
 
