@@ -306,7 +306,7 @@ def mixture(means, weights, deviation, lines):
     return (bell(1) * weights) @ bell(0).T
 
 
-def fine_images(values, count=240, end=5.5):
+def fine_images(values, count=200, end=5.0):
     """f on a lattice finer and wider than the page's, with the prior's weights."""
     decoder = loaded(network([2, 32, 32, 2], generator(0)), values).requires_grad_(False)
     line = torch.linspace(-end, end, count, dtype=torch.float64)
