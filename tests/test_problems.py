@@ -612,6 +612,29 @@ def test_moves_that_do_not_keep_a_law_fail(wrong, said):
 # adversarial
 
 
+def test_the_loss_of_likelihood_passes(capsys):
+    passes(problems.adversarial, lambda logit: -logit.exp(), capsys)
+    asks(problems.adversarial, capsys)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda logit: logit.exp(),
+        lambda logit: -logit,
+        lambda logit: torch.nn.functional.softplus(-logit),
+        lambda logit: -torch.nn.functional.softplus(logit),
+        lambda logit: -2 * logit.exp(),
+        lambda logit: (-logit).exp(),
+        lambda logit: -logit.sigmoid(),
+    ],
+    ids=["sign", "reverse", "non-saturating", "saturating", "factor", "upside down", "D itself"],
+)
+def test_other_losses_of_the_logit_fail(wrong):
+    with pytest.raises(AssertionError, match="the slope of KL"):
+        problems.adversarial(wrong)
+
+
 # principles
 
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import export_draw_q
+import export_game
 import export_gaussians
 import export_pads
 import export_prior_draws
@@ -39,6 +40,7 @@ PICTURES = {
     "reparameterize": export_reparameterize.picture,
     "rate-distortion": export_rate_distortion.picture,
     "train-here": export_train.picture,
+    "game-pad": export_game.picture,
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,
     "side-by-side": export_side_by_side.picture,

@@ -20,6 +20,7 @@ from torch.distributions import (
     Normal,
 )
 
+from vae_tutorial import adversarial as game
 from vae_tutorial import decomposition as identity
 from vae_tutorial import linear as linear_maps
 from vae_tutorial.checks import check, check_close
@@ -603,6 +604,41 @@ def _inverse(law: Distribution, uniform: Tensor) -> Tensor:
 
 
 # adversarial
+
+
+def adversarial(answer: Callable[[Tensor], Tensor] | None = None) -> None:
+    """Check that a generator's loss of the logit follows likelihood, with the best D held still.
+
+    `answer` takes logits of D*, (n,), to the losses of made images, (n,). Raises AssertionError
+    where the gradient of their average is not that of KL(p ‖ p_g).
+    """
+    if answer is None:
+        print("open: problems.adversarial(f), where f(logit) takes the logits of made images (n,),")
+        print(
+            "given by D* and held still, to their losses (n,): on average they follow KL(p ‖ p_g)"
+        )
+        return
+    rule = trapezoid(-9, 9, 1801)
+    data = {
+        "one Gaussian": Normal(*_numbers(0.5, 0.8)),
+        "two modes": _mixture((0.5, 0.5), (-2.0, 2.0), (0.6, 0.6)),
+        "a skewed law": _mixture((0.7, 0.3), (-1.0, 1.5), (0.5, 0.9)),
+    }
+    for name, law in data.items():
+        log_data = law.log_prob(rule.nodes)  # (n,)
+        for place in ((0.0, 0.7), (0.8, 0.3)):
+            made = partial(_gaussian_at, rule.nodes)
+            parameters = torch.tensor(place, dtype=torch.float64)
+            found = game.generator_gradient(made, parameters, log_data, answer, rule)
+            parameters.requires_grad_()
+            forward = game.divergences(log_data, made(parameters), rule).forward
+            (expected,) = torch.autograd.grad(forward, parameters)
+            check_close(f"{name}, p_g at {place}: the slope of KL(p ‖ p_g)", found, expected, 1e-8)
+
+
+def _gaussian_at(nodes: Tensor, parameters: Tensor) -> Tensor:
+    """log N(nodes; mean, width²), (n,), from the mean and the logarithm of the width (2,)."""
+    return log_normal(nodes.unsqueeze(-1), parameters[:1], 2 * parameters[1:])
 
 
 # principles

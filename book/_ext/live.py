@@ -21,6 +21,7 @@ FIGURES = {  # name: what its page loads after the engine
         *("digits", "framework", "layers", "vae-network", "vae-exact", "drawn-digit"),
         *("training-run", "training-pictures", "train-here"),
     ),
+    "game-pad": ("exact-game", "game-pad"),
     "prior-draws": ("live-gaussians", "prior-estimates", "prior-draws"),
     "draw-q": ("live-gaussians", "wave", "draw-q"),
     "side-by-side": (
