@@ -45,7 +45,7 @@ def test_the_hybrid_is_nearer_than_the_vae_of_its_settings_from_every_seed():
 def test_the_long_gan_stays_far_below_the_vae_from_every_seed():
     assert kept("long", "gan", "hits") == [8] * len(SEEDS)
     for what in ("forward", "reverse", "jensenShannon"):
-        assert max(kept("long", "gan", what)) < 0.5 * min(kept("long", "vae", what))
+        assert max(kept("long", "gan", what)) < 0.2 * min(kept("long", "vae", what))
 
 
 def test_every_discriminator_reads_less_than_the_js():
