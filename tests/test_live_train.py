@@ -24,8 +24,8 @@ STEPS = 60
 
 TRAINED_STEP_BY_STEP = """({ values, batches, settings, rate }) => {
   const { train } = VAE_LIVE.training;
-  const model = VAE_LIVE.vae.create(32, Float64Array.from(values));
-  const moments = VAE_LIVE.vae.moments(32);
+  const model = VAE_LIVE.vae.create(VAE_LIVE.vae.ofDigits(32), Float64Array.from(values));
+  const moments = VAE_LIVE.vae.moments(model.shape);
   const path = batches.map(({ rows, noise }) => {
     const images = rows.map((row) => train[row]);
     const { slopes, logLikelihood, kl } = VAE_LIVE.vae.gradient(model, images, noise, settings);
@@ -36,7 +36,7 @@ TRAINED_STEP_BY_STEP = """({ values, batches, settings, rate }) => {
 }"""
 
 GRADIENT = """({ values, images, noise, settings }) => {
-  const model = VAE_LIVE.vae.create(32, Float64Array.from(values));
+  const model = VAE_LIVE.vae.create(VAE_LIVE.vae.ofDigits(32), Float64Array.from(values));
   const found = VAE_LIVE.vae.gradient(model, images, noise, settings);
   return [[...found.slopes.values], found.logLikelihood, found.kl];
 }"""
@@ -51,12 +51,12 @@ RUN = """({ steps, settings, rate }) => {
 }"""
 
 DISSECT = """({ values, variance, images }) => {
-  const model = VAE_LIVE.vae.create(32, Float64Array.from(values));
+  const model = VAE_LIVE.vae.create(VAE_LIVE.vae.ofDigits(32), Float64Array.from(values));
   return VAE_LIVE.exact.finish(VAE_LIVE.exact.dissect(model, variance, images));
 }"""
 
 BOUND = """({ values, variance, image, q }) => VAE_LIVE.exact.bound(
-  VAE_LIVE.vae.create(32, Float64Array.from(values)), variance, image, q)"""
+  VAE_LIVE.vae.create(VAE_LIVE.vae.ofDigits(32), Float64Array.from(values)), variance, image, q)"""
 
 
 def javascript(script, *argument):
@@ -248,7 +248,7 @@ def test_a_measurement_is_dropped_when_the_weights_move_under_it():
 
 
 SURPRISE = """({ values, variance, drawings }) => {
-  const model = VAE_LIVE.vae.create(32, Float64Array.from(values));
+  const model = VAE_LIVE.vae.create(VAE_LIVE.vae.ofDigits(32), Float64Array.from(values));
   const own = drawings.map((strokes) => {
     const ink = new Uint8Array(1024);
     for (const [from, to] of strokes) VAE_LIVE.drawn.stroke(ink, from, to);

@@ -16,6 +16,7 @@ import export_pads
 import export_prior_draws
 import export_rate_distortion
 import export_reparameterize
+import export_side_by_side
 import export_train
 import export_water_filling
 from export_pads import float32
@@ -44,6 +45,7 @@ PICTURES = {
     "game-pad": export_game.picture,
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,
+    "side-by-side": export_side_by_side.picture,
 }
 
 

@@ -19,12 +19,16 @@ FIGURES = {  # name: what its page loads after the engine
     "rate-distortion": ("spectrum", "linear-law", "losses", "rate-distortion"),
     "water-filling": ("spectrum", "linear-law", "water-filling"),
     "train-here": (
-        *("digits", "framework", "vae-network", "vae-exact", "drawn-digit"),
+        *("digits", "framework", "layers", "vae-network", "vae-exact", "drawn-digit"),
         *("training-run", "training-pictures", "train-here"),
     ),
     "game-pad": ("exact-game", "game-pad"),
     "prior-draws": ("live-gaussians", "prior-estimates", "prior-draws"),
     "draw-q": ("live-gaussians", "wave", "draw-q"),
+    "side-by-side": (
+        *("layers", "vae-network", "game-network", "mixtures"),
+        *("side-by-side-run", "side-by-side-planes", "side-by-side"),
+    ),
 }
 
 

@@ -1,6 +1,6 @@
 /* A run of training on the digits, what is measured beside it, and one step of it in slow motion.
 
-   Nothing here touches the page. digits.js carries the data, vae-network.js and vae-exact.js compute.
+   Nothing here touches the page. digits.js carries the data; layers.js, vae-network.js and vae-exact.js compute.
 
    VAE_LIVE.training.train, test, ten      the images, arrays of 64 grey levels; the first test digit
                                            of each class; labels, of the training digits; BATCH
@@ -18,7 +18,7 @@
   const LIVE = window.VAE_LIVE;
   const DIGITS = window.VAE_DIGITS;
   const { vae, exact } = LIVE;
-  const [HIDDEN, BATCH, SEED] = [32, 100, 1];
+  const [SHAPE, BATCH, SEED] = [vae.ofDigits(32), 100, 1];
   const SLICE = 12; // milliseconds of work between two pictures
   const SHARE = 1; // training gets so many times the milliseconds that measuring takes
   const MAP_EVERY = 100; // milliseconds from one map of the codes to the next
@@ -37,8 +37,8 @@
 
   function createRun() {
     const random = LIVE.generator(SEED);
-    const model = vae.start(HIDDEN, random);
-    const moments = vae.moments(HIDDEN);
+    const model = vae.start(SHAPE, random);
+    const moments = vae.moments(SHAPE);
     let order = [];
 
     /* BATCH rows, each once an epoch, and two numbers of noise for each. */
