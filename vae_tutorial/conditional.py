@@ -123,7 +123,7 @@ def variance_split(mean: Tensor, variance: Tensor, log_mass: Tensor) -> Variance
 
     mean (n, pixels) is E[y|x, z], variance () or (n, pixels) is Var(y|x, z), and log_mass
     (n, batch) is the log of each z's share in p(z|x), which is rescaled to sum to one.
-    Source: Blitzstein & Hwang 2019, theorem 9.5.4. Book: eq-total-variance.
+    Source: Blitzstein & Hwang 2019, section 9.5. Book: eq-total-variance.
 
     >>> two = torch.tensor([[0.0], [1.0]])  # two images of one pixel, equally likely
     >>> split = variance_split(two, torch.tensor(0.1), torch.zeros(2, 1))
@@ -156,7 +156,7 @@ class ConditionalVAE(VAE):
     """A VAE of y for each x: q(z|x, y), a decoder f(z, x), and p(z) = N(0, I) whatever x is.
 
     It reads pairs (batch, condition + event). The decoder's input is z, then x. For one x, `given`
-    makes an ordinary VAE of it. Source: Sohn et al. 2015, eq. 4. Book: eq-conditional-bound.
+    makes an ordinary VAE of it. Source: Sohn et al. 2015. Book: eq-conditional-bound.
 
     >>> from vae_tutorial.likelihoods import SharedVariance
     >>> from vae_tutorial.models import network
