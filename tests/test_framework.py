@@ -95,6 +95,23 @@ def test_words_are_large_enough_to_read(state, layout):
         ("open", "x q z noise decoder copy distortion rate loss", "posterior"),
         ("shapes", "x mu z noise f copy rate distortion loss", "posterior"),
         ("losses", "encoder q posterior prior decoder", "x copy distortion"),
+        (
+            "game",
+            "x prior z decoder output sample discriminator discriminator-loss generator-loss",
+            "encoder mu sigma q rate distortion",
+        ),
+        (
+            "game-step",
+            "x prior z decoder output sample discriminator discriminator-loss generator-loss",
+            "encoder mu sigma q rate distortion",
+        ),
+        (
+            "hybrid",
+            "x encoder q prior z noise decoder f copy rate distortion discriminator "
+            "discriminator-loss generator-loss",
+            "posterior",
+        ),
+        ("condition", "pair encoder mu q prior z decoder f rest rate distortion", "posterior"),
     ],
 )
 @each_layout
@@ -102,7 +119,7 @@ def test_what_a_state_lights(state, lit, dim, layout):
     found = parts(state, layout)
     assert {part for part in lit.split() if not found[part]} == set()
     assert {part for part in dim.split() if found[part]} == set()
-    assert ("extra" in found) == (state != "all")
+    assert ("extra" in found) == (state not in ("all", "condition"))
 
 
 @each_state
@@ -152,9 +169,80 @@ def test_the_digit_and_its_copy_are_those_of_the_package():
     x = load_digits(torch.float64).test[CHOSEN : CHOSEN + 1]
     model = two_latents()
     copy = model.decode(model.encoder(x).mean)
-    for greys, image in ((scheme.DIGIT, x), (scheme.COPY, copy)):
+    sample = model.decode(x.new_tensor([[-1.0, 0.5]]))
+    for greys, image in ((scheme.DIGIT, x), (scheme.COPY, copy), (scheme.SAMPLE, sample)):
         drawn = torch.tensor(list(greys), dtype=torch.float64)
         torch.testing.assert_close(drawn, 16 * image[0].clamp(0, 1), rtol=0, atol=0.501)
+
+
+def said(state, layout=WIDE):
+    """All words in a drawing, one after the other."""
+    drawn = ElementTree.fromstring(scheme.drawing(state, layout))
+    return " ".join("".join(text.itertext()) for text in drawn.iter(f"{SVG}text"))
+
+
+@each_layout
+def test_what_a_state_calls_its_parts(layout):
+    assert "generator" not in said("all", layout)
+    for state in ("game", "game-step"):
+        assert "generator" in said(state, layout)
+        assert "decoder" not in said(state, layout)
+        assert "Λ(z)" not in said(state, layout)
+    assert "decoder" in said("hybrid", layout)
+    assert "λ · game" in said("hybrid", layout)
+    for name in ("μ(x, y)", "Σ(x, y)", "q(z | x, y)", "f(x, z)", "Λ(x, z)", "log p(y | x, z)"):
+        assert name in said("condition", layout)
+
+
+def ways(state, hue, layout):
+    """The lines of one ink in what a state adds: their points."""
+    (group,) = (
+        each
+        for each in ElementTree.fromstring(scheme.drawing(state, layout)).findall(f"{SVG}g")
+        if each.get("class") == "lit extra"
+    )
+    return [
+        [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
+        for line in group.iter(f"{SVG}polyline")
+        if line.get("stroke") == strokes.ink(hue)
+    ]
+
+
+def reaches(lines, part, layout):
+    """Whether one of the lines ends beside a part."""
+    x, y = layout.centres[part]
+    return any(abs(line[-1][0] - x) + abs(line[-1][1] - y) < 95 for line in lines)
+
+
+@each_layout
+def test_the_step_of_d_stops_at_the_image_and_the_other_reaches_the_generator(layout):
+    x, y = layout.centres["detached"]
+    violet, magenta = (ways("game-step", hue, layout) for hue in ("rival", "decoder"))
+    for lean in (-7, 7):
+        violet.remove([(x - 7, y - lean), (x + 7, y + lean)])  # the cross
+    assert reaches(violet, "discriminator", layout)
+    assert not reaches(violet, "decoder", layout)
+    assert not reaches(violet, "output", layout)
+    for part in ("discriminator", "output", "decoder"):
+        assert reaches(magenta, part, layout)
+
+
+def test_the_seen_half_is_empty_in_the_copy_and_leads_to_the_decoder():
+    def columns(part):
+        (group,) = (
+            each
+            for each in ElementTree.fromstring(scheme.drawing("condition")).findall(f"{SVG}g")
+            if part in each.get("class").split()
+        )
+        left = WIDE.centres[part][0] - 36
+        squares = "".join(path.get("d") for path in group.iter(f"{SVG}path"))
+        return {int((float(x) - left) // 9) for x in re.findall(r"M([\d.]+) ", squares)}
+
+    assert min(columns("rest")) >= scheme.SEEN
+    assert min(columns("pair")) < scheme.SEEN <= max(columns("pair"))
+    for layout in (WIDE, TALL):
+        end, decoder = layout.routes["seen"][-1], layout.centres["decoder"]
+        assert abs(end[0] - decoder[0]) + abs(end[1] - decoder[1]) < 55
 
 
 def test_an_unknown_state_is_refused_by_name():

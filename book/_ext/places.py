@@ -2,7 +2,7 @@
 
 Both arrangements hold the same things. The wide one runs from left to right, with noise and the
 rate above and the distortion below; the tall one is the same, turned: noise and the rate stand on
-the right, the distortion on the left and at the foot.
+the right, the distortion on the left and at the foot. The discriminator stands below both.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,12 @@ class Layout(NamedTuple):
 
     name: str
     size: Point
-    foot: float  # what the shapes of the loss need below
+    foot: Mapping[str, float]  # what some states need below
     across: bool  # whether data run from left to right, or downwards
     centres: Mapping[str, Point]
     routes: Mapping[str, list[Point]]  # arrows, by the part that they lead to
     words: Mapping[str, Words]
+    tags: Mapping[str, Point]  # width and height of the prices
 
 
 PIXEL = 9  # of an image
@@ -37,12 +38,13 @@ NETWORK = (72, 104, 60)  # of the encoder: length, larger and smaller width
 NARROW_NETWORK = (52, 112, 72)
 MAP = (52, 32)
 PANEL = (150, 104)  # of the latent axis with its densities; the centre is that of the axis
-TAG = {"rate": (160, 30), "distortion": (214, 30)}
+JUDGE = (46, 164, 120)  # the discriminator: length, larger and smaller width
+TAGS = {"rate": (160, 30), "distortion": (214, 30)}
 
 WIDE = Layout(
     "wide",
     (744, 322),
-    18,
+    {"shapes": 18, "game": 90, "game-step": 90, "hybrid": 116},
     True,
     {
         "x": (50, 152),
@@ -61,6 +63,14 @@ WIDE = Layout(
         "distortion": (560, 271),
         "cross": (456, 192),
         "graph": (610, 42),
+        "pair": (50, 152),
+        "rest": (694, 152),
+        "output": (610, 152),
+        "sample": (694, 152),
+        "discriminator": (372, 325),
+        "discriminator-loss": (196, 388),
+        "generator-loss": (505, 388),
+        "detached": (710, 226),
     },
     {
         "encoder": [(87, 152), (104, 152)],
@@ -88,6 +98,20 @@ WIDE = Layout(
         "loss of the family": [(364, 230), (364, 182)],
         "gap": [(354, 72), (363, 100)],
         "gradient of rate": [(265, 38), (224, 38), (224, 111)],
+        "seen": [(32, 216), (32, 238), (528, 238), (528, 200)],
+        "rest": [(638, 152), (656, 152)],
+        "output": [(566, 152), (582, 152)],
+        "sample": [(638, 152), (656, 152)],
+        "discriminator": [(50, 218), (50, 325), (298, 325)],
+        "discriminator from the copy": [(694, 218), (694, 325), (446, 325)],
+        "discriminator-loss": [(346, 349), (316, 372)],
+        "generator-loss": [(398, 349), (428, 372)],
+        "loss to discriminator": [(264, 372), (264, 338), (303, 338)],
+        "discriminator to image": [(440, 337), (710, 337), (710, 232)],
+        "loss through discriminator": [(466, 372), (424, 350)],
+        "discriminator to generator": [(450, 313), (672, 313), (672, 232), (528, 232)],
+        "gradient at output": [(610, 232), (610, 170)],
+        "gradient at generator": [(528, 232), (528, 200)],
     },
     {
         "x": Words(50, 209),
@@ -127,13 +151,27 @@ WIDE = Layout(
         "lost by the family": Words(364, 246),
         "lost by the prior": Words(300, 46, broken=True),
         "lost by the decoder": Words(528, 230),
+        "seen": Words(32, 209),
+        "hidden": Words(68, 209),
+        "rest": Words(694, 208),
+        "sample": Words(694, 208),
+        "copied": Words(466, 72, "start"),
+        "sampled": Words(466, 90, "start"),
+        "step of the discriminator": Words(560, 354),
+        "step of the generator": Words(560, 307),
+        "hybrid loss": Words(255, 430),
+    },
+    {
+        **TAGS,
+        "discriminator-loss": (328, 30),
+        "generator-loss": (230, 30),
     },
 )
 
 TALL = Layout(
     "tall",
     (340, 740),
-    50,
+    {"shapes": 50, "game": 140, "game-step": 140, "hybrid": 166},
     False,
     {
         "x": (146, 46),
@@ -152,6 +190,14 @@ TALL = Layout(
         "distortion": (146, 688),
         "cross": (102, 408),
         "graph": (264, 474),
+        "pair": (146, 46),
+        "rest": (146, 610),
+        "output": (146, 536),
+        "sample": (146, 610),
+        "discriminator": (146, 752),
+        "discriminator-loss": (86, 842),
+        "generator-loss": (256, 842),
+        "detached": (196, 580),
     },
     {
         "encoder": [(146, 84), (146, 104)],
@@ -179,6 +225,20 @@ TALL = Layout(
         "loss of the family": [(202, 254), (165, 282)],
         "gap": [(202, 254), (168, 276)],
         "gradient of rate": [(270, 228), (270, 194), (205, 194)],
+        "seen": [(108, 64), (32, 64), (32, 474), (98, 474)],
+        "rest": [(146, 554), (146, 572)],
+        "output": [(146, 502), (146, 518)],
+        "sample": [(146, 554), (146, 572)],
+        "discriminator": [(108, 46), (14, 46), (14, 752), (72, 752)],
+        "discriminator from the copy": [(184, 594), (314, 594), (314, 752), (220, 752)],
+        "discriminator-loss": [(128, 776), (106, 808)],
+        "generator-loss": [(156, 776), (184, 808)],
+        "loss to discriminator": [(46, 809), (46, 765), (78, 765)],
+        "discriminator to image": [(216, 765), (328, 765), (328, 580), (202, 580)],
+        "loss through discriminator": [(212, 809), (190, 778)],
+        "discriminator to generator": [(226, 739), (300, 739), (300, 474)],
+        "gradient at output": [(300, 536), (174, 536)],
+        "gradient at generator": [(300, 474), (194, 474)],
     },
     {
         "x": Words(192, 52, "start"),
@@ -218,5 +278,19 @@ TALL = Layout(
         "lost by the family": Words(206, 246, "start", True),
         "lost by the prior": Words(190, 402, "start", True),
         "lost by the decoder": Words(212, 468, "start", True),
+        "seen": Words(128, 99),
+        "hidden": Words(164, 99),
+        "rest": Words(192, 615, "start"),
+        "sample": Words(192, 615, "start"),
+        "copied": Words(336, 446, "end"),
+        "sampled": Words(336, 464, "end"),
+        "step of the discriminator": Words(216, 784, "start", True),
+        "step of the generator": Words(206, 500, "start", True),
+        "hybrid loss": Words(52, 898),
+    },
+    {
+        **TAGS,
+        "discriminator-loss": (160, 66),
+        "generator-loss": (160, 66),
     },
 )

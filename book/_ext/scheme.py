@@ -1,17 +1,19 @@
 """The drawing of the framework: the parts, the states that light some of them, and their words.
 
 A digit goes through the encoder, a latent is drawn, the decoder makes a copy; two prices are paid.
+The GAN is the same drawing: its generator stands where the decoder does, and a discriminator below
+tells made images from digits. What one of the two frameworks lacks is dim.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import exp, pi, sqrt
 
 import strokes
-from places import MAP, NARROW_NETWORK, NETWORK, PANEL, PIXEL, TAG, WIDE, Layout
+from places import JUDGE, MAP, NARROW_NETWORK, NETWORK, PANEL, PIXEL, WIDE, Layout
 from strokes import Point, arrow, box, circle, hatched, ink, line, picture, words
 
 # A three of the digits that are kept for testing, in greys from 0 to 16, and what the model
-# `pretrained.two_latents` makes of it: f(μ(x)), rounded to the same greys.
+# `pretrained.two_latents` makes of it: f(μ(x)), rounded to the same greys. The sample is f(−1, ½).
 DIGIT = bytes.fromhex(
     "0000080e0f060000 0004100c0e0b0000 000408010e070000 0000000e10050000"
     "0000000b10100200 00000000010f0700 0000040b080e0700 00000b10100a0000"
@@ -21,7 +23,14 @@ COPY = bytes.fromhex(
     "000002070b0e0300 00000200010d0700 00010805070e0500 00010a0f0e080000"
 )
 
+SAMPLE = bytes.fromhex(
+    "0000000b0c020000 000006100c030100 00010c0c03030100 00030f0c08070200"
+    "0005100e0a0c0400 00020e07020d0600 0000090c090f0500 0000010a0f0a0100"
+)
+SEEN = 4  # columns of the digit that are known where the framework is conditional
+
 CHAIN = "x encoder mu sigma q z decoder f lambda copy"
+GAME = "discriminator discriminator-loss generator-loss"
 STATES = {  # what is lit; what else each shows is in EXTRAS
     "all": f"{CHAIN} axis prior posterior noise rate distortion loss",
     "generate": "axis prior z decoder f lambda image",
@@ -31,8 +40,57 @@ STATES = {  # what is lit; what else each shows is in EXTRAS
     "open": f"{CHAIN} axis noise rate distortion loss",
     "shapes": f"{CHAIN} axis prior noise rate distortion loss",
     "losses": "encoder axis prior q posterior decoder",
+    "game": f"x axis prior z decoder output sample {GAME}",
+    "game-step": f"x axis prior z decoder output sample {GAME}",
+    "hybrid": f"{CHAIN} axis prior noise rate distortion {GAME}",
+    "condition": "pair encoder mu sigma axis prior q z decoder f lambda rest rate distortion loss",
 }
-WITHOUT = {"infer": "rate", "losses": "rate noise", "generate": "copy noise", "blocked": "noise"}
+WITHOUT = {
+    "infer": "rate",
+    "losses": "rate noise",
+    "generate": "copy noise",
+    "blocked": "noise",
+    "game": "copy noise f lambda loss",
+    "game-step": "copy noise f lambda loss",
+    "hybrid": "loss",
+    "condition": "x copy noise",
+}
+NAMES = {  # what stands at the parts; what else they are called in a state is in RENAMED
+    "x": "$x$",
+    "copy": "its copy",
+    "image": "$x$",
+    "sample": "made image",
+    "rest": "copy of $y$",
+    "encoder": "encoder",
+    "decoder": "decoder",
+    "mu": "$μ(x)$",
+    "sigma": "$Σ(x)$",
+    "f": "$f(z)$",
+    "lambda": "$Λ(z)$",
+    "output": "$f(z)$",
+    "prior": "$p(z)$",
+    "q": "$q(z | x)$",
+    "posterior": "$p(z | x)$",
+    "rate": "rate\u2002$KL(q ‖ p(z))$",
+    "distortion": "distortion\u2002$−log p(x | z)$",
+    "discriminator": "discriminator $D$",
+    "discriminator-loss": "$D$ pays\n$−log D(x)$\n$− log(1 − D(f(z)))$",
+    "generator-loss": "generator pays\n$−log D(f(z))$",
+}
+RENAMED = {
+    "game": {"decoder": "generator"},
+    "game-step": {"decoder": "generator"},
+    "hybrid": {"copy": "copy, sample", "generator-loss": "game\n$−log D(f(z))$"},
+    "condition": {
+        "mu": "$μ(x, y)$",
+        "sigma": "$Σ(x, y)$",
+        "f": "$f(x, z)$",
+        "lambda": "$Λ(x, z)$",
+        "q": "$q(z | x, y)$",
+        "posterior": "$p(z | x, y)$",
+        "distortion": "distortion\u2002$−log p(y | x, z)$",
+    },
+}
 WORDS = {  # what an image of each state says to who cannot see it
     "all": (
         "The framework. A digit x goes through the encoder, which gives mean and covariance of "
@@ -75,10 +133,37 @@ WORDS = {  # what an image of each state says to who cannot see it
         "choose the best q; 2, the Gaussian family of q, beside the exact posterior; 3, the prior, "
         "against the codes of all images together; 4, the decoder."
     ),
+    "game": (
+        "The other framework: a game. A latent z is drawn from the prior, and the generator, which "
+        "is the decoder under another name, makes the image f(z). No encoder takes part, and no "
+        "rate and no distortion are paid. A discriminator D gets a digit x or a made image and "
+        "says how likely it is a digit. It pays −log D(x) − log(1 − D(f(z))); the generator pays "
+        "−log D(f(z))."
+    ),
+    "game-step": (
+        "The two steps of the game. The discriminator’s step: the gradient of its loss reaches the "
+        "weights of D and stops with a cross at the made image. The generator’s step: the gradient "
+        "of its loss goes through D, whose weights stay, and on through the made image to f and "
+        "the generator."
+    ),
+    "hybrid": (
+        "The hybrid of both frameworks. All parts of the first are lit: encoder, q, z with noise, "
+        "decoder, copy, rate and distortion. Below, a discriminator D gets a digit x, or a copy "
+        "or a sample that the decoder made. Three prices: the loss is distortion plus rate plus "
+        "λ times the game’s price, −log D(f(z)). D pays a loss that the others do not."
+    ),
+    "condition": (
+        "The framework under a condition. The digit has two parts: x, its left half, is seen, and "
+        "y, the rest, is hidden. The encoder gets both and gives q(z|x, y). The decoder gets a "
+        "latent z and, by an arrow that goes around the encoder, the seen part x; it makes a copy "
+        "of y alone. Rate and distortion, −log p(y|x, z), are paid as before."
+    ),
 }
+LINE = 18  # from one line of a price to the next
 REACH = 2.6  # of the latent axis, to either side of 0
 
 Colour = Callable[[str], str]
+Names = Mapping[str, str]
 
 
 def normal(z: float, mean: float, deviation: float) -> float:
@@ -115,34 +200,61 @@ def inside(text: str, centre: Point, colour: str, size: float = 14) -> str:
     return words(text, (centre[0], centre[1] + size / 3), colour, size=size)
 
 
-def image(part: str, layout: Layout, colour: Colour) -> str:
+def image(part: str, layout: Layout, colour: Colour, names: Names) -> str:
     """The digit, its copy, or an image that is no copy, with its name."""
     x, y = layout.centres[part]
-    greys = DIGIT if part == "x" else COPY
+    greys = {"x": DIGIT, "sample": SAMPLE}.get(part, COPY)
     drawn = picture(greys, (x - 4 * PIXEL, y - 4 * PIXEL), PIXEL, colour("data"))
-    name, size = ("its copy", 14) if part == "copy" else ("$x$", 17)
-    return drawn + said(part, name, layout, colour("data"), size)
+    size = 17 if names[part] == "$x$" else 14
+    return drawn + said(part, names[part], layout, colour("data"), size)
 
 
-def network(part: str, layout: Layout, colour: Colour) -> str:
+def pair(part: str, layout: Layout, colour: Colour, names: Names) -> str:
+    """The digit in two parts: what is seen stands in a heavy frame and leads to the decoder."""
+    (x, y), hue, side = layout.centres[part], colour("data"), 4 * PIXEL
+    drawn = picture(DIGIT, (x - side, y - side), PIXEL, hue)
+    middle = x - side + SEEN * PIXEL
+    corners = [(x - side, y - side), (middle, y - side), (middle, y + side), (x - side, y + side)]
+    frame = line([*corners, corners[0], corners[1]], hue, 2.6)
+    both = said("seen", "$x$", layout, hue, 17) + said("hidden", "$y$", layout, hue, 17)
+    return arrow(layout.routes["seen"], colour("line")) + drawn + frame + both
+
+
+def rest(part: str, layout: Layout, colour: Colour, names: Names) -> str:
+    """The copy of what is hidden; the place of what is seen is empty."""
+    (x, y), hue = layout.centres[part], colour("data")
+    greys = [0 if place % 8 < SEEN else grey for place, grey in enumerate(COPY)]
+    drawn = picture(greys, (x - 4 * PIXEL, y - 4 * PIXEL), PIXEL, hue)
+    return drawn + said(part, names[part], layout, hue)
+
+
+def network(part: str, layout: Layout, colour: Colour, names: Names) -> str:
     """The encoder, which narrows, or the decoder, which widens, with its name."""
     x, y = layout.centres[part]
     length, large, small = NETWORK if layout.across else NARROW_NETWORK
     first, last = (large / 2, small / 2) if part == "encoder" else (small / 2, large / 2)
     corners = [(-length / 2, first), (length / 2, last), (length / 2, -last), (-length / 2, -first)]
     points = [(x + a, y + b) if layout.across else (x + b, y + a) for a, b in corners]
-    return strokes.shape(points, colour(part)) + inside(part, (x, y), colour(part))
+    name, size = names[part], 13 if len(names[part]) > 7 else 14
+    return strokes.shape(points, colour(part)) + inside(name, (x, y), colour(part), size)
 
 
-def one_map(part: str, layout: Layout, colour: Colour) -> str:
+def discriminator(part: str, layout: Layout, colour: Colour, names: Names) -> str:
+    """The discriminator, which narrows downwards to one number, with its name."""
+    (x, y), (length, large, small), hue = layout.centres[part], JUDGE, colour("rival")
+    corners = [(-large / 2, -1), (large / 2, -1), (small / 2, 1), (-small / 2, 1)]
+    points = [(x + across, y + length / 2 * down) for across, down in corners]
+    return strokes.shape(points, hue) + inside(names[part], (x, y), hue)
+
+
+def one_map(part: str, layout: Layout, colour: Colour, names: Names) -> str:
     """One of the four maps, in the ink of its network."""
-    name = {"mu": "μ(x)", "sigma": "Σ(x)", "f": "f(z)", "lambda": "Λ(z)"}[part]
-    hue = colour("encoder" if part in ("mu", "sigma") else "decoder")
-    centre = layout.centres[part]
-    return box(centre, MAP, hue) + inside(f"${name}$", centre, hue, 15)
+    hue, name = colour("encoder" if part in ("mu", "sigma") else "decoder"), names[part]
+    centre, size = layout.centres[part], 13 if "," in name else 15
+    return box(centre, MAP, hue) + inside(name, centre, hue, size)
 
 
-def axis(part: str, layout: Layout, colour: Colour) -> str:
+def axis(part: str, layout: Layout, colour: Colour, names: Names) -> str:
     """The axis of the latent."""
     x, y = layout.centres[part]
     half = PANEL[0] / 2 + 4
@@ -151,40 +263,55 @@ def axis(part: str, layout: Layout, colour: Colour) -> str:
     )
 
 
-def density(part: str, layout: Layout, colour: Colour) -> str:
+def density(part: str, layout: Layout, colour: Colour, names: Names) -> str:
     """A curve over the latent axis and its name."""
     name = "encoder" if part == "q" else part
-    label = {"prior": "$p(z)$", "q": "$q(z | x)$", "posterior": "$p(z | x)$"}[part]
     width = strokes.WIDTHS.get(name, strokes.WIDTH)
     drawn = line(curve(part, layout), colour(name), width, strokes.DASHES[name])
-    return drawn + said(part, label, layout, colour(name))
+    return drawn + said(part, names[part], layout, colour(name))
 
 
-def latent(part: str, layout: Layout, colour: Colour) -> str:
+def latent(part: str, layout: Layout, colour: Colour, names: Names) -> str:
     """The draw."""
     centre, hue = layout.centres[part], colour("data")
     return circle(centre, 17, hue) + inside("$z$", centre, hue, 18)
 
 
-def noise(part: str, layout: Layout, colour: Colour) -> str:
+def noise(part: str, layout: Layout, colour: Colour, names: Names) -> str:
     """Noise, and its law."""
     centre, hue = layout.centres[part], colour("data")
     drawn = circle(centre, 15, hue, dash="2 3") + inside("$ε$", centre, hue, 17)
     return drawn + said(part, "$ε ∼ N(0, I)$", layout, hue)
 
 
-def price(part: str, layout: Layout, colour: Colour) -> str:
-    """What is charged, in the ink of what it is charged to."""
-    text = {"rate": "rate\u2002$KL(q ‖ p(z))$", "distortion": "distortion\u2002$−log p(x | z)$"}[
-        part
-    ]
-    hue = colour("encoder" if part == "rate" else "decoder")
-    centre = layout.centres[part]
-    return box(centre, TAG[part], hue, 15, 0.06) + inside(text, centre, hue)
+PAID = {  # the ink of what each price is charged to
+    "rate": "encoder",
+    "distortion": "decoder",
+    "discriminator-loss": "rival",
+    "generator-loss": "decoder",
+}
 
 
-def loss(part: str, layout: Layout, colour: Colour) -> str:
-    """The sum of both prices."""
+def price(part: str, layout: Layout, colour: Colour, names: Names) -> str:
+    """What is charged, in the ink of what it is charged to; on several lines in a tall box."""
+    hue, (x, y), size = colour(PAID[part]), layout.centres[part], layout.tags[part]
+    drawn = box((x, y), size, hue, 15, 0.06)
+    if size[1] < LINE * 2:
+        return drawn + inside(one_line(names[part]), (x, y), hue)
+    lines = names[part].split("\n")
+    first = y - LINE * (len(lines) - 1) / 2
+    return drawn + "".join(
+        inside(text, (x, first + LINE * count), hue) for count, text in enumerate(lines)
+    )
+
+
+def one_line(text: str) -> str:
+    """The lines of a price one after the other; formulas that meet become one."""
+    return text.replace("$\n$", " ").replace("\n", "\u2002")
+
+
+def loss(part: str, layout: Layout, colour: Colour, names: Names) -> str:
+    """The sum of the prices."""
     pieces = {
         "loss": ("loss", "data"),
         "equals": ("=", "data"),
@@ -195,8 +322,10 @@ def loss(part: str, layout: Layout, colour: Colour) -> str:
     return "".join(said(at, text, layout, colour(name)) for at, (text, name) in pieces.items())
 
 
-PARTS: dict[str, Callable[[str, Layout, Colour], str]] = {  # from the back to the front
+Part = Callable[[str, Layout, Colour, Names], str]
+PARTS: dict[str, Part] = {  # from the back to the front
     "x": image,
+    "pair": pair,
     "encoder": network,
     "mu": one_map,
     "sigma": one_map,
@@ -209,11 +338,17 @@ PARTS: dict[str, Callable[[str, Layout, Colour], str]] = {  # from the back to t
     "decoder": network,
     "f": one_map,
     "lambda": one_map,
+    "output": one_map,
     "copy": image,
     "image": image,
+    "sample": image,
+    "rest": rest,
     "rate": price,
     "distortion": price,
     "loss": loss,
+    "discriminator": discriminator,
+    "discriminator-loss": price,
+    "generator-loss": price,
 }
 
 
@@ -307,6 +442,45 @@ def losses(layout: Layout, name: str) -> Iterator[str]:
         yield arrow(layout.routes[f"loss of the {place}"], ink("data"), 1.2)
 
 
+def from_prior(layout: Layout, name: str) -> Iterator[str]:
+    """Where the latents of the game come from."""
+    yield said("drawn", "$z ∼ p(z)$", layout, ink("data"), 15)
+
+
+def steps(layout: Layout, name: str) -> Iterator[str]:
+    """The gradients of both players: the one stops at the made image, the other goes through D."""
+    yield from from_prior(layout, name)
+    violet, magenta = ink("rival"), ink("decoder")
+    for route in ("loss to discriminator", "discriminator to image"):
+        yield arrow(layout.routes[route], violet, 2.3)
+    x, y = layout.centres["detached"]
+    for lean in (-7, 7):
+        yield line([(x - 7, y - lean), (x + 7, y + lean)], violet, 3.4)
+    yield line(layout.routes["discriminator to generator"], magenta, 2.3)
+    for route in ("loss through discriminator", "gradient at output", "gradient at generator"):
+        yield arrow(layout.routes[route], magenta, 2.3)
+    yield said("step of the discriminator", "discriminator’s\nstep", layout, violet)
+    yield said("step of the generator", "generator’s\nstep", layout, magenta)
+
+
+def three_prices(layout: Layout, name: str) -> Iterator[str]:
+    """What z is drawn from, and the sum of three prices."""
+    yield said("copied", "$z ∼ q(z | x)$: a copy", layout, ink("data"))
+    yield said("sampled", "$z ∼ p(z)$: a sample", layout, ink("data"))
+    x, y, *_ = layout.words["hybrid loss"]
+    pieces = {
+        "loss": ("data", 0),
+        "=": ("data", 28),
+        "distortion": ("decoder", 80),
+        "+": ("data", 132),
+        "rate": ("encoder", 165),
+        "\u200a+": ("data", 198),
+        "$λ$ · game": ("decoder", 244),
+    }
+    for text, (hue, right) in pieces.items():
+        yield words(text, (x + right, y), ink(hue), size=14)
+
+
 EXTRAS: dict[str, Callable[[Layout, str], Iterator[str]]] = {
     "generate": graph,
     "infer": gap,
@@ -315,6 +489,9 @@ EXTRAS: dict[str, Callable[[Layout, str], Iterator[str]]] = {
     "open": reparameterized,
     "shapes": shapes,
     "losses": losses,
+    "game": from_prior,
+    "game-step": steps,
+    "hybrid": three_prices,
 }
 
 
@@ -323,12 +500,12 @@ def dimmed(name: str) -> str:
     return ink("dim")
 
 
-def group(part: str, lit: bool, layout: Layout) -> str:
+def group(part: str, lit: bool, layout: Layout, names: Names) -> str:
     """One part, with the arrows that lead to it, lit or dimmed."""
     colour = ink if lit else dimmed
     routes = [part, f"{part} from the copy"]
     arrows = [arrow(layout.routes[at], colour("line")) for at in routes if at in layout.routes]
-    drawn = "".join([*arrows, PARTS[part](part, layout, colour)])
+    drawn = "".join([*arrows, PARTS[part](part, layout, colour, names)])
     return f'<g class="{"lit" if lit else "dim"} {part}">{drawn}</g>'
 
 
@@ -343,11 +520,12 @@ def drawing(state: str, layout: Layout = WIDE, name: str = "framework", alt: str
     lit, without = STATES[state].split(), WITHOUT.get(state, "").split()
     name = f"{name}-{layout.name}"
     shown = [part for part in PARTS if part in lit or part in STATES["all"].split()]
-    drawn = [group(part, part in lit, layout) for part in shown if part not in without]
+    names = NAMES | RENAMED.get(state, {})
+    drawn = [group(part, part in lit, layout, names) for part in shown if part not in without]
     if state in EXTRAS:
         drawn.append(f'<g class="lit extra">{"".join(EXTRAS[state](layout, name))}</g>')
     width, height = layout.size
-    height += layout.foot if state == "shapes" else 0
+    height += layout.foot.get(state, 0)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{layout.name}" id="{name}" role="img"'
         f' aria-label="{strokes.escaped(alt or WORDS[state])}" viewBox="0 0 {width} {height}"'
