@@ -9,7 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vae_tutorial import pretrained, principles
+from vae_tutorial import pretrained
+from vae_tutorial.conditional import pairs_of
 from vae_tutorial.data import load_digits
 from vae_tutorial.engine.settings import Settings, build
 
@@ -34,6 +35,21 @@ def test_the_file_says_how_it_was_made():
     assert re.fullmatch(r"[0-9a-f]{12}", said["commit"])  # from a clean checkout
     assert said["seed"] == str(pretrained.SEED)
     assert {"hardware", "seconds", "made", "torch", "python"} <= set(said)
+
+
+def test_the_kept_completers_are_float64_and_frozen_and_say_how_they_were_made():
+    pair = pretrained.completers()
+    for model in pair:
+        assert all(p.dtype == torch.float64 and not p.requires_grad for p in model.parameters())
+    assert (pair.vae.condition, pair.vae.encoder.latent, pair.regressor.condition) == (8, 2, 8)
+    images = load_digits(torch.float64).train
+    rows = pairs_of(images, torch.arange(64) % 8 == 3)
+    missed = (pair.regressor.decoder(rows[:, :8]) - rows[:, 8:]).square().mean()
+    assert missed < 0.75 * rows[:, 8:].var(0).mean()
+    with safe_open(pretrained.CONDITIONAL, "pt") as file:
+        said = file.metadata()
+    assert re.fullmatch(r"[0-9a-f]{12}", said["commit"])  # from a clean checkout
+    assert said["seed"] == str(pretrained.SEED)
 
 
 def test_the_kept_model_of_mnist_has_the_maps_that_its_run_had():

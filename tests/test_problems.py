@@ -694,6 +694,40 @@ def test_a_q_of_the_second_order_fails(wrong, said):
 # conditional
 
 
+def told(mean, deviation, mass, nodes=80):
+    """Averages of log p(y|z) − log p(y) over each z's own noise, by Gauss–Hermite."""
+    noise, weight = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(nodes))
+    y = mean[:, None] + deviation * noise[:, None]  # (n, nodes, pixels)
+    apart = (y[:, :, None] - mean) / deviation  # (n, nodes, n, pixels)
+    log_ratio = -0.5 * apart.square() + 0.5 * noise[:, None, None].square()
+    log_p = (log_ratio + mass.log()[:, None]).logsumexp(2)  # (n, nodes, pixels), less log p(y|z)
+    return -torch.einsum("n,k,nkp->p", mass, weight / weight.sum(), log_p)
+
+
+def test_a_pixel_tells_the_mutual_information(capsys):
+    passes(problems.conditional, told, capsys)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda m, s, p: 0.5 * (1 + (p @ m**2 - (p @ m) ** 2) / s**2).log(),  # as if Gaussian
+        lambda m, s, p: told(m, s, p) + 0.5 * (2 * math.pi * math.e * s**2).log(),  # the entropy
+        lambda m, s, p: p @ m**2 - (p @ m) ** 2,  # the variance between the images
+        lambda m, s, p: told(m, s**2, p),  # the deviation taken for a variance
+        lambda m, s, p: told(m, s, torch.full_like(p, 1 / len(p))),  # the shares forgotten
+        lambda m, s, p: told(m, s, p).sum(),  # all pixels together
+    ],
+)
+def test_wrong_ideas_of_what_a_pixel_tells(wrong):
+    with pytest.raises((AssertionError, IndexError)):
+        problems.conditional(wrong)
+
+
+def test_the_problem_of_the_next_pixel_is_asked(capsys):
+    asks(problems.conditional, capsys)
+
+
 # adversarial
 
 

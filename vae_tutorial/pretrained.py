@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vae_tutorial import require
+from vae_tutorial.conditional import ConditionalVAE, regressor
 from vae_tutorial.data import load_digits
 from vae_tutorial.likelihoods import BernoulliPixels, GaussianPixels, SharedVariance
 from vae_tutorial.models import VAE, DiagonalEncoder, network
@@ -24,7 +25,9 @@ Model = TypeVar("Model", bound=nn.Module)
 SEED = 3
 WEIGHTS = Path(__file__).parent / "trained" / "two_latents.safetensors"
 MNIST = WEIGHTS.with_name("mnist.safetensors")
-DECODERS = WEIGHTS.with_name("principles.safetensors")
+CONDITIONAL = WEIGHTS.with_name("conditional.safetensors")
+
+Trained = TypeVar("Trained", bound=nn.Module)
 
 
 def untrained(seed: int = SEED) -> VAE:
@@ -98,30 +101,39 @@ def mnist(path: Path = MNIST) -> tuple[VAE, Places]:
     return _filled(untrained_mnist(), stored, path.name), places
 
 
-def decoders(path: Path = DECODERS) -> dict[str, nn.Module]:
-    """The decoders that chapter 18 shows, by how they were trained: z (n, 2) to f(z) (n, 64).
+class Completers(NamedTuple):
+    """Two models of a digit's other 56 pixels, given its fourth column: y given x."""
 
-    `benchmarks/principles.py` trained them, all from one seed, and kept their weights in float32;
-    they come back as float64. Raises ValueError unless all are finite and of the architecture of
-    `untrained`.
+    vae: ConditionalVAE  # two latents
+    regressor: ConditionalVAE  # its decoder does not listen to z
 
-    >>> kept = decoders()
-    >>> tuple(kept["VAE"](torch.zeros(1, 2, dtype=torch.float64)).shape)
-    (1, 64)
+
+def untrained_completers(seed: int = SEED) -> Completers:
+    """A conditional VAE with the layers of `untrained`, and a regressor with those of its decoder.
+
+    They read pairs whose x are the 8 pixels of a column; Λ = σ²I is learned.
     """
-    stored = load_file(path)
-    found = {}
-    for name in dict.fromkeys(key.split(".")[0] for key in stored):
-        parts = {
-            key.removeprefix(f"{name}."): value.double()
-            for key, value in stored.items()
-            if key.startswith(f"{name}.")
-        }
-        found[name] = _filled(untrained().decoder, parts, f"{name} in {path.name}")
-    return found
+    weights = generator(seed)
+    encoder, decoder = DiagonalEncoder(64, 64, 2, weights), network([2 + 8, 64, 64, 56], weights)
+    vae = ConditionalVAE(encoder, decoder, GaussianPixels(SharedVariance(0.1)), 8)
+    alone = regressor(network([8, 64, 64, 56], weights), GaussianPixels(SharedVariance(0.1)))
+    return Completers(vae.double(), alone.double())
 
 
-def _filled(model: Model, stored: Mapping[str, Tensor], file: str) -> Model:
+def completers(path: Path = CONDITIONAL) -> Completers:
+    """The conditional VAE and the regressor of chapter 16, trained for 200 epochs, float64.
+
+    `benchmarks/conditional.py` trained them. Raises as `two_latents` does.
+
+    >>> vae, alone = completers()
+    >>> vae.condition, vae.encoder.latent
+    (8, 2)
+    """
+    both = nn.ModuleDict(untrained_completers()._asdict())
+    return Completers(**_filled(both, load_file(path), path.name))
+
+
+def _filled(model: Trained, stored: Mapping[str, Tensor], file: str) -> Trained:
     """The model with the parameters of a file, frozen."""
     seen, needed = (
         {name: tuple(value.shape) for name, value in tensors.items()}

@@ -687,6 +687,52 @@ def zero_error(answer: Callable | None = None) -> None:
 # conditional
 
 
+def conditional(answer: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None) -> None:
+    """Check how much each hidden pixel would tell about z, if it were the next one to be seen.
+
+    `answer` takes the images f(z) of n values of z, mean (n, pixels), the pixels' deviations
+    (pixels,), and the shares p(z|x), mass (n,), to the mutual information of each pixel and z,
+    given the x that has been seen: (pixels,), in nats. Raises AssertionError where it is wrong.
+
+    >>> conditional()
+    open: tells(mean (n, pixels), deviation (pixels,), mass (n,)) to (pixels,), in nats:
+    what pixel i, seen next, would tell about z
+    """
+    if answer is None:
+        print(
+            "open: tells(mean (n, pixels), deviation (pixels,), mass (n,)) to (pixels,), in nats:"
+        )
+        print("what pixel i, seen next, would tell about z")
+        return
+    share = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
+    apart = torch.tensor([[0.0, 0.7], [30.0, 0.7], [-40.0, 0.7]], dtype=torch.float64)
+    deviation = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    seen = answer(apart, deviation, share)
+    check("one number for each of two pixels", seen.shape == (2,))
+    entropy = -(share * share.log()).sum()
+    check_close("images far apart: all there is to know", seen[0], entropy, 1e-8)
+    check_close("images that agree on a pixel: nothing", seen[1], 0.0, 1e-8)
+    level = torch.linspace(-9, 9, 361, dtype=torch.float64)  # a normal law of z on a fine grid
+    slope = torch.tensor([2.0, 0.1], dtype=torch.float64)
+    seen = answer(level[:, None] * slope, deviation, Normal(0.0, 1.0).log_prob(level).softmax(0))
+    line = 0.5 * (1 + (slope / deviation).square()).log()
+    check_close("an image that is linear in z: the closed form", seen, line, 1e-6)
+    draws = generator(16)
+    mean, deviation = (standard_normal((7, 5), draws), standard_normal((5,), draws).exp())
+    share = standard_normal((7,), draws).softmax(0)
+    expected = torch.stack([_told(*pixel, share) for pixel in zip(mean.mT, deviation, strict=True)])
+    check_close("five pixels: the integral", answer(mean, deviation, share), expected, 1e-6)
+
+
+def _told(mean: Tensor, deviation: Tensor, mass: Tensor) -> Tensor:
+    """∫ p(y, z) log p(y|z)/p(y) for one pixel and n values of z, (n,) each: (), in nats."""
+    reach = 12 * float(deviation)
+    y, weight = trapezoid(float(mean.min()) - reach, float(mean.max()) + reach, 4001)
+    each = Normal(mean, deviation).log_prob(y[:, None])  # (nodes, n)
+    log_p = (each + mass.log()).logsumexp(-1, keepdim=True)  # (nodes, 1)
+    return (weight[:, None] * mass * each.exp() * (each - log_p)).sum()
+
+
 # adversarial
 
 
