@@ -23,7 +23,7 @@ FIGURES = {  # name: what its page loads after the engine
     ),
     "prior-draws": ("live-gaussians", "prior-estimates", "prior-draws"),
     "draw-q": ("live-gaussians", "wave", "draw-q"),
-    "bits-back": ("bits", "bits-back"),
+    "bits-back": ("digits", "bits-weights", "bits", "bits-digits", "bits-back"),
 }
 
 

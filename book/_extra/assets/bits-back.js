@@ -31,7 +31,7 @@
       const slot = Math.floor(random.uniform() * table.at(-1));
       return table.findLastIndex((start) => start <= slot);
     };
-    return Array.from({ length: count }, () => coder.pixelTables(drawn(coder.prior)).map(drawn));
+    return Array.from({ length: count }, () => coder.pixelTables([drawn(coder.prior)]).map(drawn));
   };
 
   /* A number that is too long is told by its last digits. */
@@ -50,8 +50,8 @@
     return kind === "pop z" ? push.replace("→", "←") : push;
   }
 
-  const symbolOf = ({ kind, pixel, symbol }, levels) => {
-    if (kind !== "push x") return `bucket ${symbol}`;
+  const symbolOf = ({ kind, pixel, latent, symbol }, { levels, latents }) => {
+    if (kind !== "push x") return `${latents > 1 ? `z${"₁₂"[latent]}, ` : ""}bucket ${symbol}`;
     const level = levels === 2 ? ["white", "dark"][symbol] : `grey ${symbol}`;
     return `pixel ${pixel + 1}, ${level}`;
   };
@@ -91,31 +91,31 @@
     pen.fillText(words, x, y);
   }
 
-  /* The buckets of z, as deep an orange as q has mass there; a blue ring where z is. */
-  function drawBuckets(canvas, { buckets }, table, z, [left, top, width, height], title) {
+  /* The buckets of z, as deep an orange as q has mass there; framed in blue those where z may be. */
+  function drawBuckets(canvas, coder, cells, known, [left, top, width, height], title) {
     const pen = canvas.context;
-    const columns = buckets > 16 ? Math.round(Math.sqrt(buckets)) : buckets;
-    const cell = Math.min(width / columns, (height * columns) / buckets);
-    const [x0, y0] = [
-      left + (width - cell * columns) / 2,
-      top + (height - (cell * buckets) / columns) / 2,
-    ];
-    const most = Math.max(...table.slice(1).map((end, k) => end - table[k]));
-    const place = (k) => [x0 + cell * (k % columns), y0 + cell * Math.floor(k / columns)];
-    pen.fillStyle = LIVE.INKS.encoder.color;
-    for (let k = 0; k < buckets; k += 1) {
-      pen.globalAlpha = (table[k + 1] - table[k]) / most;
-      pen.fillRect(...place(k), cell, cell);
+    const rows = coder.latents > 1 ? coder.buckets : 1;
+    const cell = Math.min(width / coder.buckets, height / rows);
+    const x0 = left + (width - cell * coder.buckets) / 2;
+    const y0 = top + (height - cell * rows) / 2;
+    const place = ([a, b = 0]) => [x0 + cell * a, y0 + cell * (rows - 1 - b)];
+    const most = Math.max(...cells.map(({ mass }) => mass));
+    for (const { z, mass } of cells) {
+      pen.globalAlpha = mass / most;
+      pen.fillStyle = LIVE.INKS.encoder.color;
+      pen.fillRect(...place(z), cell, cell);
+      pen.globalAlpha = 1;
+      pen.lineWidth = 1;
+      pen.strokeStyle = GREY;
+      if (rows === 1) pen.strokeRect(...place(z), cell, cell);
     }
-    pen.globalAlpha = 1;
-    pen.lineWidth = 1;
-    pen.strokeStyle = GREY;
-    for (let k = 0; k < buckets; k += 1) pen.strokeRect(...place(k), cell, cell);
-    if (z !== null) {
-      pen.strokeStyle = LIVE.INKS.prior.color;
-      pen.lineWidth = 3;
-      pen.strokeRect(...place(z), cell, cell);
-    }
+    pen.strokeRect(x0, y0, cell * coder.buckets, cell * rows);
+    pen.strokeStyle = LIVE.INKS.prior.color;
+    pen.lineWidth = 2.5;
+    const [a, b] = known;
+    if (a !== undefined && b !== undefined) pen.strokeRect(...place(known), cell, cell);
+    else if (a !== undefined) pen.strokeRect(...place([a, rows - 1]), cell, cell * rows);
+    else if (b !== undefined) pen.strokeRect(...place([0, b]), cell * coder.buckets, cell);
     caption(pen, title, left + width / 2, top + height + 11);
   }
 
@@ -140,7 +140,8 @@
 
   /* The stack's length after every step that the encoder has done, and what −ELBO foretold. */
   function drawPath(chart, coder, lengths, foretold, reached, now) {
-    const steps = coder.pixels + 2;
+    const { latents, pixels } = coder;
+    const steps = LIVE.stepsOf(coder);
     const images = Math.min(IMAGES, Math.max(3, Math.ceil(reached / steps)));
     const top = Math.max(foretold.elbo[images], ...lengths.slice(0, reached + 1));
     chart.range([0, images], [0, 1.5 * top]);
@@ -148,30 +149,35 @@
     const whole = LIVE.linspace(0, images, images + 1);
     chart.line(whole, foretold.evidence.slice(0, images + 1), "data", [2, 3]);
     chart.line(whole, foretold.elbo.slice(0, images + 1), "encoder", [2, 3]);
+    const ends = [0, latents, latents + pixels, steps];
     for (let begin = 0; begin < reached; begin += steps) {
-      const parts = { "pop z": [0, 1], "push x": [1, steps - 1], "push z": [steps - 1, steps] };
-      for (const [kind, [from, to]] of Object.entries(parts)) {
-        const places = LIVE.linspace(begin + from, begin + to, to - from + 1);
-        const done = places.filter((place) => place <= reached);
-        if (done.length < 2) continue;
-        const ys = done.map((place) => lengths[place]);
-        chart.line(done.map((place) => place / steps), ys, INKS[kind], []);
-      }
+      Object.values(INKS).forEach((ink, part) => {
+        const [from, to] = [begin + ends[part], Math.min(begin + ends[part + 1], reached)];
+        if (to <= from) return;
+        const places = LIVE.linspace(from, to, to - from + 1);
+        const xs = places.map((place) => place / steps);
+        chart.line(
+          xs,
+          places.map((place) => lengths[place]),
+          ink,
+          [],
+        );
+      });
     }
     chart.disc(now / steps, lengths[now], 5, { fill: "data", edge: "white", width: 1.5 });
     chart.key([
       ["encoder", "pop z; dotted: what −ELBO foretells", []],
       ["decoder", "push the pixels", []],
       ["prior", "push z", []],
-      ["data", "dotted: −log₂ p(x), the least", [2, 3]],
+      ["data", "−log₂ p(x), the least", [2, 3]],
     ]);
   }
 
   LIVE.figure("bits-back", (stage) => {
-    const coders = { toy: LIVE.toyCoder(), digit: LIVE.digitCoder?.() };
+    const coders = { toy: LIVE.toyCoder(), digit: LIVE.digitCoder() };
     const images = {
       toy: LIVE.toyImages(coders.toy, IMAGES),
-      digit: LIVE.digitImages?.(IMAGES),
+      digit: LIVE.digitImages(IMAGES),
     };
     let coder, states, lengths, foretold; // of the setting of now
     let setting = ""; // which they belong to
@@ -192,12 +198,12 @@
         return position.value !== wanted;
       });
     }
-    const steps = () => coder.pixels + 2;
+    const steps = () => LIVE.stepsOf(coder);
     stage.row(() => {
       stage.button("Step", () => position.set(at + 1));
-      stage.button("One image", () => run((Math.floor(at / steps()) + 1) * steps()));
-      back = stage.button("Step back", () => position.set(at - 1));
-      allBack = stage.button("All the way back", () => run(0));
+      stage.button("Image", () => run((Math.floor(at / steps()) + 1) * steps()));
+      back = stage.button("Undo a step", () => position.set(at - 1));
+      allBack = stage.button("Undo all", () => run(0));
     });
     /** @type {Movable} */
     const position = {
@@ -221,8 +227,8 @@
       step: stage.readout("last step"),
       table: stage.readout(""),
       sum: stage.readout(""),
-      cost: stage.readout("net cost"),
-      decoder: stage.readout("undone"),
+      cost: stage.readout("cost so far"),
+      decoder: stage.readout("s as the encoder had it"),
     };
 
     stage.column();
@@ -274,8 +280,8 @@
       while (at !== position.value) {
         backwards = position.value < at;
         const image = Math.floor((backwards ? at - 1 : at) / steps());
-        const fresh = { s: state.s, place: backwards ? steps() : 0, z: null };
-        if (state.place === (backwards ? 0 : steps())) state = { ...fresh, image: LIVE.unknown(coder) };
+        if (backwards && state.place === 0) state = LIVE.end(coder, state.s);
+        if (!backwards && state.place === steps()) state = LIVE.begin(coder, state.s);
         const go = backwards ? LIVE.backwards : LIVE.forwards;
         ({ state, step } = go(coder, q.value, images[model.value][image], state));
         at += backwards ? -1 : 1;
@@ -315,26 +321,22 @@
       const lit = step?.kind === "push x" ? step.pixel : undefined;
       drawImage(pictures, { ...coder, place: lit }, image, [4, 4, size], `image ${index + 1}`);
       const box = [size + 20, 4, right - size - 36, size];
-      const z = state.z ?? (step && step.kind !== "push x" ? step.symbol : null);
-      drawBuckets(pictures, coder, coder.tables[q.value](image), z, box, "q, and the bucket of z");
+      const cells = LIVE.joint(coder, q.value, image);
+      drawBuckets(pictures, coder, cells, state.z, box, "q, and the bucket of z");
       drawImage(pictures, coder, state.image, [right, 4, size], "decoded");
     }
 
     function show(same, done, net) {
-      lines.step.show(step ? `${named()} ${symbolOf(step, coder.levels)}` : "none yet");
-      lines.table.show(
-        step ? unbroken(`start ${step.start}, F = ${step.size}, of ${step.total}`) : "",
-      );
-      lines.sum.show(step ? arithmetic(step) : "");
+      lines.step.show(step ? `${named()} ${symbolOf(step, coder)}` : "none yet");
+      const slots = step && `start ${step.start}, F = ${step.size}, of ${step.total}`;
+      const shares = step && bits(Math.log2(step.total / step.size));
+      lines.table.show(step ? unbroken(`${slots}: ${shares}`) : "");
+      lines.sum.show(step && coder.latents === 1 ? arithmetic(step) : "");
       const count = LIVE.bitLength(state.s);
       length.show(unbroken(count > 53 ? `${count} bits` : `${state.s}, ${count} bits`));
       const due = foretold.elbo[done] - first.value;
-      lines.cost.show(
-        at % steps() ? "in the middle of an image" : unbroken(`${net} bits; −ELBO ${bits(due)}`),
-      );
-      lines.decoder.show(
-        backwards ? `${same ? "✓ every bit" : "not"} as the encoder had it here` : "nothing",
-      );
+      lines.cost.show(at % steps() ? "–" : unbroken(`${net} bits; −ELBO ${bits(due)}`));
+      lines.decoder.show(backwards ? `${same ? "✓ yes" : "no"}, every bit` : "–");
       for (const each of [back, allBack]) each.element.disabled = at === 0;
     }
 
@@ -347,7 +349,7 @@
       const length = LIVE.bitLength(state.s);
       const due = bits(foretold.elbo[done] - first.value);
       const least = bits(foretold.evidence[done] - first.value);
-      const last = step ? `${named()}, ${symbolOf(step, coder.levels)}` : "no step yet";
+      const last = step ? `${named()}, ${symbolOf(step, coder)}` : "no step yet";
       const whole =
         at % steps() === 0
           ? ` ${done} images have taken ${net} bits; −ELBO is ${due}, −log₂ p(x) ${least}.`

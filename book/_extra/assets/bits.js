@@ -1,41 +1,44 @@
 /* Bits-back coding with one integer as the stack. Nothing here touches the page.
 
-   A symbol has the slots start … start + F − 1 of 2^bits; a table lists the starts of all symbols, and
+   A symbol owns the slots start … start + F − 1 of 2^bits; a table lists the starts of all symbols, and
    at its end 2^bits. The stack s is a BigInt, and every step is a bijection, so that it can be undone.
 
    VAE_LIVE.push(s, symbol, table)         ⌊s / F⌋ · 2^bits + start + (s mod F)
    VAE_LIVE.pop(s, table)                  {symbol, s}: the same backwards
    VAE_LIVE.bitLength(s), log2(s)          how long s is, in whole bits and exactly; 0 for zero
-   VAE_LIVE.startsOf(masses, total)        a table of `total` slots in which symbol k starts at the
-                                           floor of total · (the masses before k) / (all masses);
+   VAE_LIVE.startsOf(masses, total)        a table of `total` slots in which a symbol starts at the
+                                           floor of total · (the masses before it) / (all masses);
                                            masses are whole numbers, as BigInt
    VAE_LIVE.toyCoder()                     the smallest model: 2 by 2 pixels, on or off, 8 buckets of z
    VAE_LIVE.forwards(coder, q, image, state)   the next step of the encoder: {state, step}
-   VAE_LIVE.backwards(coder, q, image, state)  the decoder's answer to the last one
-   VAE_LIVE.encode(coder, q, images, s)    → every state of the encoder, the first and the last as well
+   VAE_LIVE.backwards(coder, q, image, state)  the last one undone; a decoder gives null for the image
+   VAE_LIVE.begin(coder, s), end(coder, s) the state before an image, and after one
+   VAE_LIVE.encode(coder, q, images, s)    → the state after each step, and at first the one before
+   VAE_LIVE.joint(coder, q, image)         q(z|x) in buckets, the last latent running fastest
    VAE_LIVE.lengths(coder, q, image)       {elbo, evidence}: what the image takes in bits on average
                                            over q, and at least; both under the whole masses
-   A coder is {pixels, levels, side, buckets, pixelTables(z), prior, tables}: prior is the table of z's
-   buckets, and tables[q](image) that of z under a q. A state is {s, place, z, image}: place counts
-   the steps of this image that are done; z and the image are known while the coder knows them. */
+   A coder is {pixels, levels, side, latents, buckets, prior, pixelTables(z), tables}: prior is the
+   table of one latent's buckets under p(z), pixelTables(z) those of all pixels given z, an array of
+   buckets; tables[q](image, z) that of the next latent under q, where z holds those before it.
+   A state is {s, place, z, image}: place counts the steps of this image that are done; z holds the
+   buckets that are known, image the levels that were popped, and null where none was. */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const bitsOf = (table) => BigInt(Math.log2(table.at(-1)));
+  const sizeOf = (table, symbol) => table[symbol + 1] - table[symbol];
 
   LIVE.push = (s, symbol, table) => {
-    const start = BigInt(table[symbol]);
-    const size = BigInt(table[symbol + 1]) - start;
-    return ((s / size) << bitsOf(table)) + start + (s % size);
+    const size = BigInt(sizeOf(table, symbol));
+    return ((s / size) << bitsOf(table)) + BigInt(table[symbol]) + (s % size);
   };
 
   LIVE.pop = (s, table) => {
     const bits = bitsOf(table);
     const slot = s & ((1n << bits) - 1n);
     const symbol = table.findLastIndex((start) => BigInt(start) <= slot);
-    const start = BigInt(table[symbol]);
-    const size = BigInt(table[symbol + 1]) - start;
-    return { symbol, s: size * (s >> bits) + slot - start };
+    const size = BigInt(sizeOf(table, symbol));
+    return { symbol, s: size * (s >> bits) + slot - BigInt(table[symbol]) };
   };
 
   LIVE.bitLength = (s) => (s === 0n ? 0 : s.toString(2).length);
@@ -58,7 +61,8 @@
     return [...starts, total];
   };
 
-  const TOY = 16; // slots of a pixel, and of z under a q
+  const TOY = 16; // slots of a pixel
+  const TOY_Q = 64; // of z under a q
   const TOY_BUCKETS = 8;
   /* Of 16 slots, those of a dark pixel, in each of the eight buckets of z: ink moves from the upper
      left to the lower right. */
@@ -74,16 +78,13 @@
     const masses = Array.from({ length: TOY_BUCKETS }, (_, z) =>
       seen.reduce((mass, k) => mass * BigInt(image[k] ? DARK[k][z] : TOY - DARK[k][z]), 1n),
     );
-    return LIVE.startsOf(masses, TOY);
+    return LIVE.startsOf(masses, TOY_Q);
   }
 
   LIVE.toyCoder = () => ({
-    pixels: 4,
-    levels: 2,
-    side: 2,
-    buckets: TOY_BUCKETS,
+    ...{ pixels: 4, levels: 2, side: 2, latents: 1, buckets: TOY_BUCKETS },
     prior: LIVE.linspace(0, TOY_BUCKETS, TOY_BUCKETS + 1),
-    pixelTables: (z) => DARK.map((dark) => [0, TOY - dark[z], TOY]),
+    pixelTables: ([z]) => DARK.map((dark) => [0, TOY - dark[z], TOY]),
     tables: {
       exact: (image) => toyPosterior(image, [0, 1, 2, 3]),
       encoder: (image) => toyPosterior(image, [0, 1]), // it overlooks the lower row
@@ -91,81 +92,102 @@
     },
   });
 
-  /* The words, table and symbol of a step of an image: pop z, push each pixel, push z. */
+  LIVE.stepsOf = ({ pixels, latents }) => pixels + 2 * latents;
+  LIVE.begin = ({ pixels }, s) => ({ s, place: 0, z: [], image: Array(pixels).fill(null) });
+  LIVE.end = (coder, s) => ({ ...LIVE.begin(coder, s), place: LIVE.stepsOf(coder) });
+
+  /* A step of an image: pop each latent, push each pixel, push each latent. */
   function plan(coder, q, { place, z, image }) {
-    if (place === 0) return { kind: "pop z", table: coder.tables[q](image) };
-    if (place > coder.pixels) return { kind: "push z", table: coder.prior, symbol: z };
-    const pixel = place - 1;
+    const { pixels, latents } = coder;
+    if (place < latents) {
+      return { kind: "pop z", latent: place, table: coder.tables[q](image, z.slice(0, place)) };
+    }
+    if (place >= latents + pixels) {
+      const latent = place - latents - pixels;
+      return { kind: "push z", latent, table: coder.prior, symbol: z[latent] };
+    }
+    const pixel = place - latents;
     return { kind: "push x", pixel, table: coder.pixelTables(z)[pixel], symbol: image[pixel] };
   }
 
-  const described = ({ kind, pixel, table }, symbol, before, after) => ({
-    ...{ kind, pixel, symbol, before, after },
-    start: table[symbol],
-    size: table[symbol + 1] - table[symbol],
-    total: table.at(-1),
+  const told = ({ kind, pixel, latent, table }, symbol, before, after) => ({
+    ...{ kind, pixel, latent, symbol, before, after },
+    ...{ start: table[symbol], size: sizeOf(table, symbol), total: table.at(-1) },
   });
 
+  const replaced = (values, k, value) => {
+    const copy = [...values];
+    copy[k] = value;
+    return copy;
+  };
+
   LIVE.forwards = (coder, q, image, state) => {
-    const { s, place } = state;
-    const known = { ...state, image };
-    const next = plan(coder, q, known);
-    const popped = place === 0 ? LIVE.pop(s, next.table) : null;
-    const symbol = popped ? popped.symbol : next.symbol;
-    const after = popped ? popped.s : LIVE.push(s, symbol, next.table);
-    const z = popped ? symbol : place > coder.pixels ? null : state.z; // no longer needed
-    return {
-      state: { s: after, place: place + 1, z, image: state.image },
-      step: described(next, symbol, s, after),
-    };
+    const next = plan(coder, q, { ...state, image });
+    const done = { ...state, place: state.place + 1 };
+    if (next.kind !== "pop z") {
+      done.s = LIVE.push(state.s, next.symbol, next.table);
+      if (done.place === LIVE.stepsOf(coder)) done.z = []; // forgotten: it stands on the stack
+      return { state: done, step: told(next, next.symbol, state.s, done.s) };
+    }
+    const { symbol, s } = LIVE.pop(state.s, next.table);
+    Object.assign(done, { s, z: replaced(state.z, next.latent, symbol) });
+    return { state: done, step: told(next, symbol, state.s, s) };
   };
 
-  /* The decoder knows no image: what it has not popped yet stands in state.image as null. An encoder
-     that goes back in the middle of an image knows the rest of it. */
+  /* An encoder that turns back in the middle of an image knows what it has not pushed yet. */
   LIVE.backwards = (coder, q, image, state) => {
-    const [s, place] = [state.s, state.place - 1];
-    const decoded = state.image.map((level, k) => level ?? image?.[k] ?? null);
-    const last = plan(coder, q, { place, z: state.z, image: place === 0 ? decoded : state.image });
-    const popped = place === 0 ? null : LIVE.pop(s, last.table);
-    const symbol = popped ? popped.symbol : state.z;
-    const before = popped ? popped.s : LIVE.push(s, symbol, last.table);
-    return {
-      state: {
-        s: before,
-        place,
-        z: last.kind === "push z" ? symbol : place === 0 ? null : state.z,
-        image: state.image.map((level, k) => (k === last.pixel ? symbol : level)),
-      },
-      step: described(last, symbol, before, s),
-    };
+    const place = state.place - 1;
+    const known = state.image.map((level, k) => level ?? image?.[k] ?? null);
+    const last = plan(coder, q, { place, z: state.z, image: known });
+    const done = { ...state, place };
+    if (last.kind === "pop z") {
+      const symbol = state.z[last.latent];
+      done.s = LIVE.push(state.s, symbol, last.table);
+      done.z = state.z.slice(0, last.latent);
+      return { state: done, step: told(last, symbol, done.s, state.s) };
+    }
+    const { symbol, s } = LIVE.pop(state.s, last.table);
+    done.s = s;
+    if (last.kind === "push z") done.z = replaced(state.z, last.latent, symbol);
+    else done.image = replaced(state.image, last.pixel, symbol);
+    return { state: done, step: told(last, symbol, s, state.s) };
   };
-
-  LIVE.unknown = (coder) => Array(coder.pixels).fill(null);
 
   LIVE.encode = (coder, q, images, s) => {
-    const states = [{ s, place: 0, z: null, image: LIVE.unknown(coder) }];
+    const states = [LIVE.begin(coder, s)];
     for (const image of images) {
-      let state = { s: states.at(-1).s, place: 0, z: null, image: LIVE.unknown(coder) };
-      for (let place = 0; place < coder.pixels + 2; place += 1) {
-        state = LIVE.forwards(coder, q, image, state).state;
+      let state = LIVE.begin(coder, states.at(-1).s);
+      for (let place = 0; place < LIVE.stepsOf(coder); place += 1) {
+        ({ state } = LIVE.forwards(coder, q, image, state));
         states.push(state);
       }
     }
     return states;
   };
 
-  const share = (table, symbol) => (table[symbol + 1] - table[symbol]) / table.at(-1);
+  const share = (table, symbol) => sizeOf(table, symbol) / table.at(-1);
+  const everyBucket = ({ buckets }) => Array.from({ length: buckets }, (_, k) => k);
+
+  LIVE.joint = (coder, q, image) => {
+    let cells = [{ z: [], mass: 1 }];
+    for (let latent = 0; latent < coder.latents; latent += 1) {
+      cells = cells.flatMap(({ z, mass }) => {
+        const table = coder.tables[q](image, z);
+        return everyBucket(coder).map((k) => ({ z: [...z, k], mass: mass * share(table, k) }));
+      });
+    }
+    return cells;
+  };
 
   LIVE.lengths = (coder, q, image) => {
-    const table = coder.tables[q](image);
     let [elbo, evidence] = [0, 0];
-    for (let z = 0; z < coder.buckets; z += 1) {
-      const joint = coder
+    for (const { z, mass } of LIVE.joint(coder, q, image)) {
+      const logPrior = -coder.latents * Math.log2(coder.buckets);
+      const log = coder
         .pixelTables(z)
-        .reduce((log, each, k) => log + Math.log2(share(each, image[k])), Math.log2(share(coder.prior, z)));
-      const mass = share(table, z);
-      if (mass > 0) elbo += mass * (joint - Math.log2(mass));
-      evidence += 2 ** joint;
+        .reduce((sum, table, k) => sum + Math.log2(share(table, image[k])), logPrior);
+      if (mass > 0) elbo += mass * (log - Math.log2(mass));
+      evidence += 2 ** log;
     }
     return { elbo: -elbo, evidence: -Math.log2(evidence) };
   };
