@@ -39,14 +39,14 @@ SAMPLE = "Draw z from the prior and save the mean images f(z), ten a row."
 
 COMPRESS = """\
 Write images as a file that the run's model, and no other, turns back bit for bit, and print one
-JSON object: bits an image, beside -ELBO and what gzip and xz need. A model of pixels on or off takes
-such images. A gaussian one takes grey levels, multiples of 1/16 or of 1/255: each gets the mass of
-its cell. The file is an eighth of what it costs in memory, and takes as long as it is long."""
+JSON object: bits an image, beside -ELBO and what gzip and xz make of the same images. A bernoulli
+run takes pixels on or off. A gaussian one takes grey levels, multiples of 1/16 or of 1/255, and
+gives each the mass of its cell. Bits are taken back: the first image alone needs random ones."""
 
 DECOMPRESS = """\
-Write the images of a compressed file as a .npy array of the type and the values that they had.
-Needs the run that it was made with, trained no further. A file that was cut or changed, and a machine
-that computes other numbers, are found out and told, and nothing is written."""
+Write the images of a compressed file as a .npy array, in the type and with the values that they
+had. It needs the run that the file was made with, trained no further. A file that was cut or
+changed is refused, and so is one whose images do not come back: nothing is written then."""
 
 DOWNLOAD = """\
 Fetch MNIST or Fashion-MNIST into the folder VAE_TUTORIAL_DATA, or else ~/.cache/vae-tutorial. Every

@@ -1,4 +1,4 @@
-"""Images as a file of a run's model, and back: grey levels, the model's code, and other programs."""
+"""Images as a file of a run's model, and back: their grey levels, and the masses they have."""
 
 import gzip
 import lzma
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vae_tutorial import coding, noise
-from vae_tutorial.coding import Code
 from vae_tutorial.engine import archive
 from vae_tutorial.engine.archive import KINDS, Archive, Watched
 from vae_tutorial.likelihoods import NORMAL, BernoulliPixels, CellPixels

@@ -64,7 +64,9 @@
     image.forEach((level, k) => {
       const [x, y] = [left + cell * (k % side), top + cell * Math.floor(k / side)];
       const ink = level === null ? 0 : level / (levels - 1);
-      pen.fillStyle = `rgb(${Array(3).fill(255 - 221 * ink).join(" ")})`;
+      pen.fillStyle = `rgb(${Array(3)
+        .fill(255 - 221 * ink)
+        .join(" ")})`;
       pen.fillRect(x, y, cell, cell);
       if (level !== null) return;
       pen.strokeStyle = "#AAAAAA";
@@ -78,7 +80,12 @@
     if (place !== undefined && place < image.length) {
       pen.strokeStyle = LIVE.INKS.decoder.color;
       pen.lineWidth = 3;
-      pen.strokeRect(left + cell * (place % side), top + cell * Math.floor(place / side), cell, cell);
+      pen.strokeRect(
+        left + cell * (place % side),
+        top + cell * Math.floor(place / side),
+        cell,
+        cell,
+      );
     }
     caption(pen, title, left + size / 2, top + size + 11);
   }
@@ -91,31 +98,54 @@
     pen.fillText(words, x, y);
   }
 
-  /* The buckets of z, as deep an orange as q has mass there; framed in blue those where z may be. */
-  function drawBuckets(canvas, coder, cells, known, [left, top, width, height], title) {
-    const pen = canvas.context;
-    const rows = coder.latents > 1 ? coder.buckets : 1;
-    const cell = Math.min(width / coder.buckets, height / rows);
-    const x0 = left + (width - cell * coder.buckets) / 2;
-    const y0 = top + (height - cell * rows) / 2;
-    const place = ([a, b = 0]) => [x0 + cell * a, y0 + cell * (rows - 1 - b)];
+  /* The lowest and the highest bucket of a latent that q cares for, eight at least. */
+  function windowOf(cells, latent, buckets) {
     const most = Math.max(...cells.map(({ mass }) => mass));
+    const seen = cells.filter(({ mass }) => mass > most * 1e-3).map(({ z }) => z[latent]);
+    const middle = Math.floor((Math.min(...seen) + Math.max(...seen)) / 2);
+    const reach = Math.max(4, Math.max(...seen) - middle);
+    return [Math.max(0, middle - reach + 1), Math.min(buckets - 1, middle + reach)];
+  }
+
+  /* The buckets of z, as deep an orange as q has mass there; framed in blue those where z may be. Of
+     many only those are drawn where q has mass. */
+  function drawBuckets(canvas, { latents, buckets }, cells, known, box, title) {
+    const pen = canvas.context;
+    const [left, top, width, height] = box;
+    const [a0, a1] = windowOf(cells, 0, buckets);
+    const [b0, b1] = latents > 1 ? windowOf(cells, 1, buckets) : [0, 0];
+    const [columns, rows] = [a1 - a0 + 1, b1 - b0 + 1];
+    const cell = Math.min(width / columns, height / rows);
+    const x0 = left + (width - cell * columns) / 2;
+    const y0 = top + (height - cell * rows) / 2;
+    const most = Math.max(...cells.map(({ mass }) => mass));
+    pen.save();
+    pen.beginPath();
+    pen.rect(x0 - 2, y0 - 2, cell * columns + 4, cell * rows + 4);
+    pen.clip();
+    const square = ([a, b = 0], wide = 1, tall = 1) => [
+      x0 + cell * (a - a0),
+      y0 + cell * (b1 - b - tall + 1),
+      cell * wide,
+      cell * tall,
+    ];
+    pen.lineWidth = 1;
+    pen.strokeStyle = GREY;
+    pen.fillStyle = LIVE.INKS.encoder.color;
     for (const { z, mass } of cells) {
       pen.globalAlpha = mass / most;
-      pen.fillStyle = LIVE.INKS.encoder.color;
-      pen.fillRect(...place(z), cell, cell);
+      pen.fillRect(...square(z));
       pen.globalAlpha = 1;
-      pen.lineWidth = 1;
-      pen.strokeStyle = GREY;
-      if (rows === 1) pen.strokeRect(...place(z), cell, cell);
+      if (columns <= 16) pen.strokeRect(...square(z));
     }
-    pen.strokeRect(x0, y0, cell * coder.buckets, cell * rows);
+    pen.strokeRect(x0, y0, cell * columns, cell * rows);
     pen.strokeStyle = LIVE.INKS.prior.color;
-    pen.lineWidth = 2.5;
+    pen.lineWidth = 3;
     const [a, b] = known;
-    if (a !== undefined && b !== undefined) pen.strokeRect(...place(known), cell, cell);
-    else if (a !== undefined) pen.strokeRect(...place([a, rows - 1]), cell, cell * rows);
-    else if (b !== undefined) pen.strokeRect(...place([0, b]), cell * coder.buckets, cell);
+    if (a !== undefined && (b !== undefined || latents === 1)) pen.strokeRect(...square(known));
+    else if (a !== undefined) pen.strokeRect(...square([a, b0], 1, rows));
+    else if (b !== undefined) pen.strokeRect(...square([a0, b], columns));
+    pen.restore();
     caption(pen, title, left + width / 2, top + height + 11);
   }
 
@@ -199,12 +229,6 @@
       });
     }
     const steps = () => LIVE.stepsOf(coder);
-    stage.row(() => {
-      stage.button("Step", () => position.set(at + 1));
-      stage.button("Image", () => run((Math.floor(at / steps()) + 1) * steps()));
-      back = stage.button("Undo a step", () => position.set(at - 1));
-      allBack = stage.button("Undo all", () => run(0));
-    });
     /** @type {Movable} */
     const position = {
       ...{ step: 1, home: 0, value: 0 },
@@ -217,6 +241,12 @@
       aspect: 0.56,
       x: { range: [0, 3], label: "images", ticks: LIVE.linspace(0, IMAGES, IMAGES + 1) },
       y: { range: [0, 40], label: "length of the stack, bits", room: 56 },
+    });
+    stage.row(() => {
+      stage.button("Step", () => position.set(at + 1));
+      stage.button("Image", () => run((Math.floor(at / steps()) + 1) * steps()));
+      back = stage.button("Undo", () => position.set(at - 1));
+      allBack = stage.button("Undo all", () => run(0));
     });
     const length = stage.readout("s, the stack");
     const number = stage.canvas({ width: 380, height: 84 });
@@ -328,7 +358,9 @@
 
     function show(same, done, net) {
       lines.step.show(step ? `${named()} ${symbolOf(step, coder)}` : "none yet");
-      const slots = step && `start ${step.start}, F = ${step.size}, of ${step.total}`;
+      const slots =
+        step &&
+        `start ${step.start}, F = ${step.size}, of ${step.total < 1e6 ? step.total : "2²⁴"}`;
       const shares = step && bits(Math.log2(step.total / step.size));
       lines.table.show(step ? unbroken(`${slots}: ${shares}`) : "");
       lines.sum.show(step && coder.latents === 1 ? arithmetic(step) : "");

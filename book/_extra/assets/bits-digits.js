@@ -5,14 +5,14 @@
 
    VAE_LIVE.digitCoder()                   a coder as in bits.js, of 8 by 8 pixels and 17 grey levels
    VAE_LIVE.digitImages(count)             the first test digits, arrays of 64 levels
-   VAE_LIVE.normalSlots(x), logisticSlots(x)   2^28 times a law's cumulative function, a whole number,
+   VAE_LIVE.normalSlots(x), logisticSlots(x)   2^26 times a law's cumulative function, a whole number,
                                            at the point of the grid nearest to x */
 (() => {
   "use strict";
   const LIVE = window.VAE_LIVE;
   const HELD = window.VAE_BITS;
   const [UNIT, SCALE] = [2 ** -16, 2 ** -20];
-  const MASS = 2 ** 28;
+  const MASS = 2 ** 26;
   const SLOTS = 2 ** 24;
   const rounded = (exact) => Math.floor(exact + 0.5);
   const onGrid = (value) => rounded(value / UNIT) * UNIT;
@@ -118,7 +118,8 @@
     }
     function exactTable(image, z) {
       const masses = jointMasses(image);
-      const row = z.length > 0 ? masses[z[0]] : masses.map((each) => each.reduce((s, m) => s + m, 0n));
+      const row =
+        z.length > 0 ? masses[z[0]] : masses.map((each) => each.reduce((s, m) => s + m, 0n));
       return LIVE.startsOf(row, SLOTS);
     }
 

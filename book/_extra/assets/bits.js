@@ -96,7 +96,10 @@
   LIVE.begin = ({ pixels }, s) => ({ s, place: 0, z: [], image: Array(pixels).fill(null) });
   LIVE.end = (coder, s) => ({ ...LIVE.begin(coder, s), place: LIVE.stepsOf(coder) });
 
-  /* A step of an image: pop each latent, push each pixel, push each latent. */
+  /**
+   * A step of an image: pop each latent, push each pixel, push each latent.
+   * @returns {{kind: string, table: number[], latent?: number, pixel?: number, symbol?: number}}
+   */
   function plan(coder, q, { place, z, image }) {
     const { pixels, latents } = coder;
     if (place < latents) {
@@ -110,6 +113,7 @@
     return { kind: "push x", pixel, table: coder.pixelTables(z)[pixel], symbol: image[pixel] };
   }
 
+  /** @param {{kind: string, table: number[], latent?: number, pixel?: number}} step */
   const told = ({ kind, pixel, latent, table }, symbol, before, after) => ({
     ...{ kind, pixel, latent, symbol, before, after },
     ...{ start: table[symbol], size: sizeOf(table, symbol), total: table.at(-1) },
