@@ -269,3 +269,28 @@ def test_the_best_q_of_a_digit_is_its_posterior_in_whole_numbers():
     exact = 64 * 24 + 10 - math.log2(int(joint.sum()))
     apart("−log₂ p(x) of a digit", lengths["evidence"], exact, 1e-9)
     assert exact <= lengths["elbo"] < exact + 1e-3
+
+
+def test_on_average_an_image_takes_its_bound():
+    """3,000 images of the toy model itself, with its posterior as q."""
+    script = """(count) => {
+        const coder = VAE_LIVE.toyCoder(), images = VAE_LIVE.toyImages(coder, count);
+        const states = VAE_LIVE.encode(coder, "exact", images, VAE_LIVE.firstBits(64));
+        const ends = states.filter((_, k) => k % 6 === 0).map(({ s }) => VAE_LIVE.log2(s));
+        return [ends, images.map((x) => VAE_LIVE.lengths(coder, "exact", x).elbo)];
+    }"""
+    ends, foretold = PAGE.evaluate(script, 3000)
+    off = np.diff(ends) - foretold
+    assert abs(off.mean()) < 4 * off.std(ddof=1) / math.sqrt(len(off))
+    assert off.std(ddof=1) / math.sqrt(len(off)) < 0.05
+
+
+def test_the_picture_shows_what_the_figure_computes():
+    script = "[VAE_LIVE.firstBits(8).toString(), VAE_LIVE.toyImages(VAE_LIVE.toyCoder(), 3)]"
+    assert PAGE.evaluate(script) == [str(export_bits.FIRST), [*map(list, export_bits.IMAGES)]]
+    expected = [export_bits.FIRST]
+    for image in export_bits.IMAGES:
+        expected += export_bits.stacks(image, expected[-1])[1:]
+        evidence = "(x) => VAE_LIVE.lengths(VAE_LIVE.toyCoder(), 'exact', x).evidence"
+        apart("−log₂ p(x)", PAGE.evaluate(evidence, image), export_bits.least(image), 1e-12)
+    assert stacks("toy", "exact", export_bits.IMAGES, export_bits.FIRST) == expected

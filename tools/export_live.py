@@ -42,6 +42,7 @@ PICTURES = {
     "train-here": export_train.picture,
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,
+    "bits-back": export_bits.picture,
 }
 
 

@@ -103,8 +103,8 @@ WINGS = {  # the floors inside a wing
         ("commands",),
         ("runs",),
         ("folders",),
-        ("settings",),
-        ("checkpoints", "memory", "provenance", "terminal"),
+        ("settings", "compression"),
+        ("archive", "checkpoints", "memory", "provenance", "terminal"),
     ),
     "datasets": (("mirrors",), ("idx",)),
 }

@@ -5,7 +5,7 @@
   "use strict";
   const LIVE = window.VAE_LIVE;
   const IMAGES = 10;
-  const SEED = 3; // of the bits on the stack at the beginning, and of the toy's images
+  const SEED = 10; // of the bits on the stack at the beginning, and of the toy's images
   const MOST_BITS = 64; // at the beginning
   const [SHORT_ROW, LONG_ROW] = [32, 64]; // bits
   const INKS = { "pop z": "encoder", "push x": "decoder", "push z": "prior" };
@@ -287,12 +287,12 @@
       const wanted = [model.value, q.value, first.value].join();
       if (wanted === setting) return;
       const follows = setting && !setting.startsWith(model.value) && position.value === at;
-      const image = follows ? Math.floor(at / steps()) : null;
+      const done = follows ? Math.floor(at / steps()) : 0; // images: the other model has as many
       setting = wanted;
       coder = coders[model.value];
       states = LIVE.encode(coder, q.value, images[model.value], LIVE.firstBits(first.value));
       lengths = states.map(({ s }) => LIVE.log2(s));
-      position.set(image === null ? position.value : image * steps());
+      position.set(follows ? done * steps() : position.value);
       foretold = { elbo: [first.value], evidence: [first.value] };
       for (const each of images[model.value]) {
         const found = LIVE.lengths(coder, q.value, each);
@@ -303,6 +303,11 @@
       state = states[at];
       step = null;
       backwards = false;
+      if (at === 0) return;
+      const before = states[at - 1];
+      const from = before.place === steps() ? LIVE.begin(coder, before.s) : before;
+      const image = images[model.value][Math.floor((at - 1) / steps())];
+      step = LIVE.forwards(coder, q.value, image, from).step;
     }
 
     /* From where the coder stands to where it shall be, each step done for itself. */
@@ -321,6 +326,7 @@
 
     stage.update(() => {
       prepare();
+      position.set(position.value); // an address may ask for more steps than there are
       move();
       const turn = backwards ? at : at - 1; // the step that was done or undone last
       const index = Math.max(0, Math.min(IMAGES - 1, Math.floor(turn / steps())));
