@@ -26,6 +26,7 @@ HEADER = struct.Struct("<8sBBBBII32s32sI")  # magic, version, bits of a bucket, 
 PART = struct.Struct("<II")  # images, bytes
 DIGEST = hashlib.sha256().digest_size
 KINDS = ("uint8", "float16", "float32", "float64")  # of the numbers that images are given in
+MOST_BUCKET_BITS = 16  # of a latent: more would be no help, and fill the memory
 LONGEST = 2**15  # bits of a stack that is not laid aside yet
 SEED = 1_000_006  # of the bits under the first image
 
@@ -177,6 +178,8 @@ def unpack(content: bytes, name: str) -> Archive:
 def parsed(body: bytes) -> Archive:
     """The archive in a file's bytes but for their digest; ValueError or the like without one."""
     _, _, buckets, kind, steps, height, width, code, digest, count = HEADER.unpack_from(body)
+    if not 0 < buckets <= MOST_BUCKET_BITS or not steps:
+        raise ValueError(f"it names {2**buckets} buckets and {steps + 1} grey levels")
     first = HEADER.size + count * PART.size  # byte of the stacks
     parts = []
     for images, size in PART.iter_unpack(body[HEADER.size : first]):

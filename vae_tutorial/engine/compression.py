@@ -88,7 +88,7 @@ class Compressed(NamedTuple):
     negative_elbo: float  # what real numbers in the place of whole ones foretell
     negative_elbo_error: float  # its standard error, over draws
     initial: int  # random bits under the first image
-    gzip: int  # what that program makes of the same images, a bit or a byte a pixel
+    gzip: int  # what that program makes of the same images, in the packing that suits it
     xz: int
 
 
@@ -112,13 +112,14 @@ def compress(model: VAE, images: Levels, watched: Watched) -> Compressed:
     )
     first = archive.first_stack(code).bit_length()
     plain = plain_bytes(images)
+    strongest = 9 | lzma.PRESET_EXTREME
     return Compressed(
         archive.pack(packed),
         packed.bits - first,
         *negative_elbo(cells, images),
         first,
-        8 * len(gzip.compress(plain, 9, mtime=0)),
-        8 * len(lzma.compress(plain, preset=9 | lzma.PRESET_EXTREME)),
+        8 * min(len(gzip.compress(each, 9, mtime=0)) for each in plain),
+        8 * min(len(lzma.compress(each, preset=strongest)) for each in plain),
     )
 
 
@@ -159,7 +160,8 @@ def negative_elbo(model: VAE, images: Levels) -> tuple[float, float]:
     return bits.mean().item(), bits.std().item() / math.sqrt(DRAWS)
 
 
-def plain_bytes(images: Levels) -> bytes:
-    """The images as other programs get them: a bit a pixel where two levels suffice, or a byte."""
+def plain_bytes(images: Levels) -> list[bytes]:
+    """The images as other programs may get them: a byte a pixel, and a bit where two levels are."""
     level = images.level.numpy().astype(np.uint8)
-    return (np.packbits(level) if images.steps == 1 else level).tobytes()
+    packed = [np.packbits(level).tobytes()] if images.steps == 1 else []
+    return [level.tobytes(), *packed]
