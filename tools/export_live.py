@@ -9,6 +9,7 @@ import io
 import json
 from pathlib import Path
 
+import export_bits
 import export_draw_q
 import export_game
 import export_gaussians
@@ -30,6 +31,7 @@ SCRIPTS = {  # file: the variable, what it holds
     "weights": ("VAE_WEIGHTS", export_pads.weights),
     "mnist-weights": ("VAE_MNIST", export_pads.mnist_weights),
     "spectrum": ("VAE_SPECTRUM", export_rate_distortion.exported),
+    "bits-weights": ("VAE_BITS", export_bits.weights),
     "digits": ("VAE_DIGITS", export_train.digits),
     "framework": ("VAE_FRAMEWORK", export_train.framework),
 }
@@ -45,7 +47,7 @@ PICTURES = {
     "game-pad": export_game.picture,
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,
-    "side-by-side": export_side_by_side.picture,
+    "bits-back": export_bits.picture,
 }
 
 

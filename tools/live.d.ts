@@ -17,6 +17,7 @@ interface Window {
   VAE_MNIST: any;
   VAE_SPECTRUM: any;
   VAE_DIGITS: any;
+  VAE_BITS: any;
   VAE_FRAMEWORK: any;
   VAE_LECTURE: any;
   VAE_SEARCH: any;

@@ -55,7 +55,9 @@ CHAPTERS = {  # the stem of the notebook → the chapter
         "zero_error",
         "in one dimension the gap of a Gaussian q closes like Cσ², and C is known before training",
     ),
-    "15-coding": Chapter("coding", "−ELBO is the length of a file that decodes without loss"),
+    "15-coding": Chapter(
+        "coding", "−ELBO is the length of a file that decodes without loss", ("fixed_point",)
+    ),
     "16-conditional": Chapter(
         "conditional", "log p(y|x) of images whose other part is known: exact, beside a regressor"
     ),
@@ -88,7 +90,7 @@ FLOORS = (  # from the top: a room imports only from the floors below its own
     ("linear",),
     ("decomposition", "bounds", "weights", "likelihoods", "annealing", "limits"),
     ("marginal_likelihood", "transport", "hamiltonian", "datasets"),
-    ("gaussians", "reparameterization", "quadrature"),
+    ("gaussians", "reparameterization", "quadrature", "fixed_point"),
     ("data", "pictures"),
     ("plotting", "processes"),
     ("noise", "checks", "adam"),
@@ -101,8 +103,8 @@ WINGS = {  # the floors inside a wing
         ("commands",),
         ("runs",),
         ("folders",),
-        ("settings",),
-        ("checkpoints", "memory", "provenance", "terminal"),
+        ("settings", "compression"),
+        ("archive", "checkpoints", "memory", "provenance", "terminal"),
     ),
     "datasets": (("mirrors",), ("idx",)),
 }

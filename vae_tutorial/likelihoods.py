@@ -6,6 +6,8 @@ pixels (..., pixels). A pixel model takes what the decoder gave, f(z) or logits,
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from vae_tutorial import require
 from vae_tutorial.gaussians import LOG_TWO_PI, log_normal
 from vae_tutorial.noise import standard_normal
 
+ROUNDED = 1e-3  # grey steps by which float32 may miss a level
 HALVINGS = 6  # products of up to 64 factors of at most 2: far below float32's largest number
 
 
@@ -167,4 +170,91 @@ class BernoulliPixels(nn.Module):
         return (uniform < decoded.sigmoid()).to(decoded.dtype)  # (..., pixels)
 
 
-Likelihood = GaussianPixels | BernoulliPixels
+class Law(NamedTuple):
+    """A standard law of pixel noise, around 0 and symmetric, with scale 1."""
+
+    cumulative: Callable[[Tensor], Tensor]
+    log_cumulative: Callable[[Tensor], Tensor]
+
+
+NORMAL = Law(torch.special.ndtr, torch.special.log_ndtr)
+LOGISTIC = Law(torch.sigmoid, nn.functional.logsigmoid)
+
+
+class CellPixels(nn.Module):
+    """p(k|z) of grey levels k = 0 … levels − 1: the mass that f(z) plus noise puts into a cell.
+
+    A cell is one grey step wide, 1/(levels − 1), around its level; the first and the last are
+    open, so that the masses sum to one. Images x are levels divided by levels − 1. The noise's
+    scale is exp(½ log-variance) of a variance map: a mass is at most 1, so that no floor is needed.
+    Source: Salimans et al. 2017, section 2.1. Book: eq-cells.
+
+    >>> likelihood = CellPixels(FixedVariance(1.0), levels=2)  # a cell below 1/2, one above
+    >>> x, middle = torch.tensor([[0.0], [1.0]]), torch.tensor([0.5])
+    >>> likelihood.log_density(x, middle, middle).exp()
+    tensor([0.5000, 0.5000])
+    """
+
+    @require.shapes(levels="count>=2")
+    def __init__(self, variance: nn.Module, levels: int, law: Law = LOGISTIC):
+        super().__init__()
+        self.variance, self.levels, self.law = variance, levels, law
+
+    def edges(self, like: Tensor) -> Tensor:
+        """Where one cell ends and the next begins, halfway between levels: (levels − 1,)."""
+        return (torch.arange(self.levels - 1).to(like) + 0.5) / (self.levels - 1)
+
+    def log_density(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of x (..., pixels), the sum of the logs of its cells' masses: (...), nats."""
+        return self._log_mass(self._levels_of(x), decoded, self.variance(z)).sum(-1)  # (...)
+
+    @require.shapes(decoded="n pixels", x="batch pixels")
+    def log_density_table(self, x: Tensor, decoded: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of all images x (batch, pixels) under each of n latents: (n, batch), nats."""
+        chosen = nn.functional.one_hot(self._levels_of(x), self.levels)  # (batch, pixels, levels)
+        return self.log_masses(decoded, z).flatten(1) @ chosen.flatten(1).to(decoded).mT
+
+    def log_masses(self, decoded: Tensor, z: Tensor) -> Tensor:
+        """The logs of all cells' masses: (..., pixels) to (..., pixels, levels)."""
+        levels = torch.arange(self.levels, device=decoded.device)
+        scales = self.variance(z).expand_as(decoded)[..., None]  # (..., pixels, 1)
+        return self._log_mass(levels, decoded[..., None], scales)
+
+    def mean(self, decoded: Tensor) -> Tensor:
+        """f(z), what the decoder gave: (..., pixels). E[x|z] differs from it at the open ends."""
+        return decoded
+
+    def draw(self, decoded: Tensor, z: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw of x from p(x|z), every pixel a grey level: (..., pixels)."""
+        uniform = torch.rand(decoded.shape, generator=generator, dtype=torch.float64).to(decoded)
+        cumulative = self.log_masses(decoded, z).exp().cumsum(-1)[..., :-1]
+        return (uniform[..., None] > cumulative).sum(-1) / (self.levels - 1)
+
+    def _levels_of(self, x: Tensor) -> Tensor:
+        """The grey levels of x, int64; ValueError where x lies between two."""
+        require.between("x", x, 0, 1)
+        scaled = x * (self.levels - 1)
+        off = float((scaled - scaled.round()).abs().max())
+        if off > ROUNDED:
+            raise ValueError(
+                f"x must lie on {self.levels} grey levels, multiples of 1/{self.levels - 1}, "
+                f"but an entry is {off:.2g} grey steps away from them"
+            )
+        return scaled.round().long()
+
+    def _log_mass(self, level: Tensor, decoded: Tensor, log_variance: Tensor) -> Tensor:
+        """The log of C(above) − C(below), C being the law's cumulative; all arguments broadcast."""
+        precision = (-0.5 * log_variance).exp()
+        step, top = 1 / (self.levels - 1), self.levels - 1
+        below = ((level - 0.5) * step - decoded) * precision  # the cell's edges, in scales
+        above = ((level + 0.5) * step - decoded) * precision
+        # The law is symmetric, and a difference has more digits left of 0, where both are small.
+        right = below + above > 0
+        low, high = torch.where(right, -above, below), torch.where(right, -below, above)
+        log_low, log_high = self.law.log_cumulative(low), self.law.log_cumulative(high)
+        inner = log_high + (-(log_low - log_high).expm1()).log()
+        first, last = self.law.log_cumulative(above), self.law.log_cumulative(-below)
+        return torch.where(level == 0, first, torch.where(level == top, last, inner))
+
+
+Likelihood = GaussianPixels | BernoulliPixels | CellPixels

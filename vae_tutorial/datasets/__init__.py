@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -19,7 +21,7 @@ from vae_tutorial.datasets.mirrors import (
     read_cached,
 )
 
-__all__ = ["Images", "cache_folder", "download", "load"]
+__all__ = ["Images", "cache_folder", "download", "load", "read"]
 
 WHITE = 255  # the largest value of a byte
 HEADERS = {  # version of the format → its reader; 3.0 is for names of fields, not for images
@@ -66,8 +68,27 @@ def load(name_or_path: str | Path) -> Images:
         raise ValueError(
             f"no images {str(path)!r}: needed {names}, or the path of an existing file"
         )
+    with _memory_for(path):
+        return _divide(read(path), path)
+
+
+def read(path: Path) -> np.ndarray:
+    """The images (n, height, width) in a file as they are stored: uint8, or floats in [0, 1].
+
+    Raises ValueError where they are not, or where the file is damaged, empty or too large for the
+    memory; OSError where it cannot be read.
+    """
+    if not path.is_file():
+        raise ValueError(f"no images {str(path)!r}: needed the path of an existing file")
+    with _memory_for(path):
+        array = _read_npy(path) if path.suffix == ".npy" else read_idx(path)
+        return _as_images(array, path)
+
+
+@contextmanager
+def _memory_for(path: Path) -> Iterator[None]:
     try:
-        return _divide(_read_npy(path) if path.suffix == ".npy" else read_idx(path), path)
+        yield
     except MemoryError as error:
         raise ValueError(f"{path} is too large for the memory: {error or 'no more'}") from error
 
@@ -124,30 +145,39 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], np.dtype]
     return shape, dtype
 
 
-def _divide(array: np.ndarray, path: Path) -> Images:
-    """Training images first, the last tenth to test on; ValueError unless they fit."""
+def _as_images(array: np.ndarray, path: Path) -> np.ndarray:
+    """An array as images (n, height, width); ValueError unless its shape and its values are."""
     shape = array.shape
     if array.ndim not in (2, 3):
         raise ValueError(f"{path} has shape {shape}, needed (n, height, width) or (n, pixels)")
     if array.size == 0:
         raise ValueError(f"{path} is empty, of shape {shape}")
-    if len(array) < 2:
-        raise ValueError(f"{path} holds 1 image, needed at least 2: one to train on, one to test")
     height, width = shape[1:] if array.ndim == 3 else (math.isqrt(shape[1]),) * 2
     if height * width != array[0].size:
         raise ValueError(
             f"{path} has {shape[1]} pixels an image, needed a perfect square, or shape"
             " (n, height, width)"
         )
-    white = WHITE if array.dtype == np.uint8 else 1
     low, high = array.min(), array.max()  # NaN if any entry is
-    if not 0 <= low <= high <= white:
+    if not 0 <= low <= high <= _white(array):
         raise ValueError(
             f"{path} holds floats from {low:g} to {high:g}, needed 0 to 1 and no NaN"
             " (or uint8, 0 to 255)"
         )
-    pixels, held_out = _pixels(array, white), max(1, len(array) // 10)
-    return Images(path.name, pixels[:-held_out], pixels[-held_out:], None, None, height, width)
+    return array.reshape(-1, height, width)
+
+
+def _divide(images: np.ndarray, path: Path) -> Images:
+    """Training images first, the last tenth to test on; ValueError where there is but one."""
+    if len(images) < 2:
+        raise ValueError(f"{path} holds 1 image, needed at least 2: one to train on, one to test")
+    pixels, held_out = _pixels(images, _white(images)), max(1, len(images) // 10)
+    train, test = pixels[:-held_out], pixels[-held_out:]
+    return Images(path.name, train, test, None, None, *images.shape[1:])
+
+
+def _white(array: np.ndarray) -> int:
+    return WHITE if array.dtype == np.uint8 else 1
 
 
 def _integers(array: np.ndarray) -> Tensor:

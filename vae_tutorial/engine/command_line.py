@@ -1,4 +1,4 @@
-"""The command line's words: four commands, their options, and one-line errors."""
+"""The command line's words: six commands, their options, and one-line errors."""
 
 import argparse
 import math
@@ -36,6 +36,17 @@ Print one JSON object for the held-out images of a run: elbo, log_likelihood by 
 with its standard error over images, active units, bits a dimension, and provenance."""
 
 SAMPLE = "Draw z from the prior and save the mean images f(z), ten a row."
+
+COMPRESS = """\
+Write images as a file that the run's model, and no other, turns back bit for bit, and print one
+JSON object: bits an image, beside -ELBO and what gzip and xz make of the same images. A bernoulli
+run takes pixels on or off. A gaussian one takes grey levels, multiples of 1/16 or of 1/255, and
+gives each the mass of its cell. Bits are taken back: the first image alone needs random ones."""
+
+DECOMPRESS = """\
+Write the images of a compressed file as a .npy array, in the type and with the values that they
+had. It needs the run that the file was made with, trained no further. A file that was cut or
+changed is refused, and so is one whose images do not come back: nothing is written then."""
 
 DOWNLOAD = """\
 Fetch MNIST or Fashion-MNIST into the folder VAE_TUTORIAL_DATA, or else ~/.cache/vae-tutorial. Every
@@ -105,6 +116,20 @@ def picture(text: str) -> Path:
     """A path that ends in .png, .pdf or .svg."""
     if Path(text).suffix not in (".png", ".pdf", ".svg"):
         raise argparse.ArgumentTypeError(f"needed a name in .png, .pdf or .svg, got {text!r}")
+    return Path(text)
+
+
+def array(text: str) -> Path:
+    """A path that ends in .npy."""
+    if Path(text).suffix != ".npy":
+        raise argparse.ArgumentTypeError(f"needed a name in .npy, got {text!r}")
+    return Path(text)
+
+
+def file(text: str) -> Path:
+    """The path of a file."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"needed the name of a file, got {text!r}")
     return Path(text)
 
 
@@ -187,6 +212,8 @@ def parser() -> Parser:
     add_train(command(commands.train, "train a VAE, or go on training it", TRAIN))
     add_evaluate(command(commands.evaluate, "log p(x) of held-out images", EVALUATE))
     add_sample(command(commands.sample, "images from the prior", SAMPLE))
+    add_compress(command(commands.compress, "images as a short file", COMPRESS))
+    add_decompress(command(commands.decompress, "images from such a file", DECOMPRESS))
     download = command(commands.download, "fetch a data set", DOWNLOAD)
     download.add_argument("name", choices=tuple(mirrors.SOURCES))
     return main
@@ -231,6 +258,23 @@ def add_sample(sample: argparse.ArgumentParser) -> None:
     add("--output", type=picture, required=True, help="the picture: .png, .pdf or .svg")
     add("--count", type=whole, default=100, help="how many images (%(default)s)")
     add_seed(add)
+
+
+def add_compress(compress: argparse.ArgumentParser) -> None:
+    """The options of `compress`."""
+    add = compress.add_argument
+    add_run(add)
+    add("images", help="a .npy or IDX file, or `held-out`: the images that the run was tested on")
+    add("output", type=file, help="the file to write")
+    add("--count", type=whole, metavar="N", help="the first N images only (all)")
+
+
+def add_decompress(decompress: argparse.ArgumentParser) -> None:
+    """The options of `decompress`."""
+    add = decompress.add_argument
+    add_run(add)
+    add("file", type=file, help="what `compress` wrote")
+    add("output", type=array, help="the array to write: .npy")
 
 
 def add_run(add: Callable) -> None:

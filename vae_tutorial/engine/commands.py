@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vae_tutorial import datasets, importance, noise
-from vae_tutorial.engine import memory, runs
+from vae_tutorial.engine import archive, compression, memory, runs
+from vae_tutorial.engine.checkpoints import read_whole
 from vae_tutorial.engine.folders import PICTURE, Config, describe, load_trained
 from vae_tutorial.engine.provenance import provenance
 from vae_tutorial.engine.runs import Watch, validate
@@ -43,6 +45,7 @@ SHARPNESS = 150  # dots an inch
 CELL = 56  # dots of an image's longer side at least, so that 8 pixels can be seen
 GAP = 4  # dots between two images
 ACTIVE = 0.01  # variance over images of a latent's posterior mean: Burda et al. 2016, section 5.2
+HELD_OUT = "held-out"  # the word for a run's held-out images
 AT_ONCE = 100  # images between two moves of the progress bar
 
 
@@ -144,7 +147,7 @@ def evaluate(options: argparse.Namespace) -> int:
         "settings": config.settings._asdict(),
         "provenance": provenance(str(where)),
     }
-    answer(json.dumps({n: round(v, 6) if isinstance(v, float) else v for n, v in result.items()}))
+    answer(rounded(result))
     return 0
 
 
@@ -173,6 +176,70 @@ def sample(options: argparse.Namespace) -> int:
     save_mosaic(mosaic(images, config.height, config.width), options.output)
     say(f"{options.count} images from the prior are in {options.output}")
     return 0
+
+
+def compress(options: argparse.Namespace) -> int:
+    """Write images as a file of the run's model, and print one JSON object about its length."""
+    require_output()
+    require_folder_of(options.output)
+    config, model, epoch = load_trained(options.run)
+    images = images_to_compress(options.images, config, options.count)
+    begin = time.perf_counter()
+    made = compression.compress(model, images, progress)
+    write_whole(options.output, made.content)
+    count = len(images.level)
+    result = {
+        "bits_an_image": 8 * len(made.content) / count,
+        "net_bits_an_image": made.net / count,
+        "negative_elbo_bits_an_image": made.negative_elbo / count,
+        "standard_error": made.negative_elbo_error / count,
+        "gzip_bits_an_image": made.gzip / count,
+        "xz_bits_an_image": made.xz / count,
+        "bytes": len(made.content),
+        "initial_bits": made.initial,
+        "images": count,
+        "grey_levels": images.steps + 1,
+        "seconds": time.perf_counter() - begin,
+        "epoch": epoch,
+    }
+    answer(rounded(result))
+    return 0
+
+
+def decompress(options: argparse.Namespace) -> int:
+    """Write the images of a compressed file as they were."""
+    require_folder_of(options.output)
+    packed = archive.unpack(read_whole(options.file), str(options.file))
+    _, model, _ = load_trained(options.run)
+    images = compression.decompress(model, packed, str(options.file), progress)
+    buffer = io.BytesIO()
+    np.save(buffer, images)
+    write_whole(options.output, buffer.getvalue())
+    say(f"{len(images)} images are in {options.output}, each bit as it was")
+    return 0
+
+
+def images_to_compress(source: str, config: Config, count: int | None) -> compression.Levels:
+    """The grey levels of a run's held-out images, or of those in a file; the first `count`."""
+    if source == HELD_OUT:
+        images = held_out(config).reshape(-1, config.height, config.width).numpy()
+    else:
+        images = datasets.read(Path(source))
+    if images[0].size != config.pixels:
+        seen, needed = images.shape[1:], (config.height, config.width)
+        raise ValueError(f"the images in {source} have {seen} pixels, those of the run {needed}")
+    return compression.grey_levels(images[:count], source)
+
+
+def require_folder_of(path: Path) -> None:
+    """Raise FileNotFoundError where there is no folder for a file, before any work is done."""
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.absolute().parent}")
+
+
+def rounded(result: dict[str, object]) -> str:
+    """Results as a line of JSON."""
+    return json.dumps({n: round(v, 6) if isinstance(v, float) else v for n, v in result.items()})
 
 
 def download(options: argparse.Namespace) -> int:
