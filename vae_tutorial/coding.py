@@ -5,6 +5,7 @@ p − log₂ F bits and popped off again; a pop from bits that are random is a d
 sides must compute alike is made of whole numbers from `fixed_point`, the same on every processor.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -44,6 +45,8 @@ SCALE = 2.0**-20  # the unit of standard deviations and of scales
 LOG_VARIANCES = (-24.0, 4.0)
 RAW = (-40.0, 40.0)  # of what a network gives to softplus
 LOG_STEP = 2.0**-10  # of a log-variance, and of what a network gives to softplus
+
+ROWS = 1024  # buckets whose masses are computed together, which bounds the memory
 
 
 def push(stack: int, start: int, frequency: int, precision: int = PRECISION) -> int:
@@ -169,7 +172,9 @@ def integer_code(model: VAE, bucket_bits: int = BUCKET_BITS) -> Code:
     """
     require.count("bucket_bits", bucket_bits)
     if not isinstance(model.encoder, DiagonalEncoder):
-        raise TypeError(f"the encoder must be a DiagonalEncoder, got {type(model.encoder)}")
+        raise TypeError(
+            f"the encoder must be a DiagonalEncoder, got {type(model.encoder).__name__}"
+        )
     encoder, cells = fixed_network(model.encoder.network), _cells(model)
     cumulative, normal = cumulative_table(cells.law), cumulative_table(NORMAL)
     deviation = deviation_table()
@@ -298,7 +303,11 @@ def encode_image(code: Code, stack: int, level: Tensor) -> Encoded:
 
 
 def decode_image(code: Code, stack: int) -> tuple[int, Tensor]:
-    """Undo `encode_image`: the stack as it was before, and the grey levels (pixels,), int64."""
+    """Undo `encode_image`: the stack as it was before, and the grey levels (pixels,), int64.
+
+    Raises ValueError where the image's q gives no slot to the z that it was decoded from: the
+    stack was altered, or another model wrote it.
+    """
     places, pixels, alike = [], [], range(2**code.bucket_bits + 1)
     for _ in range(code.latent):
         stack, place = pop(stack, alike, code.bucket_bits)
@@ -310,7 +319,13 @@ def decode_image(code: Code, stack: int) -> tuple[int, Tensor]:
     level = torch.tensor(pixels[::-1])
     slots = reversed(code.posterior_starts(level[None])[0].tolist())
     for starts, place in zip(slots, places, strict=True):
-        stack = push(stack, starts[place], starts[place + 1] - starts[place])
+        frequency = starts[place + 1] - starts[place]
+        if frequency == 0:
+            raise ValueError(
+                "an image came from a z that its encoder never chooses: the file was altered, or "
+                "another model wrote it"
+            )
+        stack = push(stack, starts[place], frequency)
     return stack, level
 
 
@@ -349,6 +364,36 @@ def net_length(code: Code, levels: Tensor, bucket: Tensor) -> Tensor:
     pushed = pixels.gather(-1, levels[..., None]).sum((-2, -1))  # (n,)
     popped = posterior.gather(-1, bucket[..., None]).sum((-2, -1))
     return popped - pushed + code.latent * code.bucket_bits
+
+
+def pixel_length(code: Code, levels: Tensor) -> Tensor:
+    """−log₂ P(x|z) of images (n, pixels) in every bucket of z: (n, (2ᵇ)ᵈ), in bits.
+
+    The buckets of d latents are counted with the last latent running fastest. Book: eq-expected.
+    """
+    _require_levels(code, levels)
+    chosen = nn.functional.one_hot(levels, code.levels).flatten(1).double()  # (n, pixels · levels)
+    every = torch.cartesian_prod(*[torch.arange(2**code.bucket_bits)] * code.latent)
+    parts = []
+    for bucket in every.view(-1, code.latent).split(ROWS):
+        masses = code.pixel_starts(bucket).diff().double()  # (rows, pixels, levels)
+        parts.append(chosen @ (PRECISION - masses.log2()).flatten(1).mT)
+    return torch.cat(parts, dim=1)
+
+
+def expected_length(pixel_length: Tensor, posterior: Tensor) -> Tensor:
+    """What an image adds on average over z ~ Q, a sum over all buckets and no draw: (n,), in bits.
+
+    `pixel_length` (n, (2ᵇ)ᵈ) is that of the function above, `posterior` (n, d, 2ᵇ) are Q's masses.
+    Book: eq-expected.
+    """
+    joint = posterior[:, 0]  # (n, 2ᵇ)
+    for latent in posterior[:, 1:].unbind(1):
+        joint = (joint[..., None] * latent[:, None]).flatten(1)  # (n, 2ᵇ · …)
+    pushed = (joint * pixel_length).sum(-1)  # (n,), the pixels
+    popped = -torch.special.xlogy(posterior, posterior).sum((-2, -1)) / math.log(2)
+    prior = posterior.shape[1] * math.log2(posterior.shape[2])  # d latents of b bits
+    return pushed + prior - popped
 
 
 def _require_levels(code: Code, levels: Tensor) -> None:
