@@ -1,6 +1,7 @@
-"""Train kept weights again: `python tools/make_weights.py [two_latents] [cells]`, or `make weights`.
+"""Train the kept weights again: `python tools/make_weights.py [NAME …]`, or `make weights`.
 
-Without a name all are made. A file says in its own header how it was made: commit, seed, processor, time, and the versions.
+Without a name all are made. A file says in its own header how it was made: commit, seed,
+processor, time, and the versions.
 It is written to a temporary name, then moved.
 """
 
