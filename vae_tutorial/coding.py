@@ -1,7 +1,7 @@
 """−ELBO is the length of a file that decodes without loss: bits back, on one whole number.
 
-The file is a stack, a Python integer. A symbol that owns F of 2ᵖ slots is pushed on it in
-p − log₂ F bits and popped off again; a pop from bits that are random is a draw. Whatever the two
+The file is a stack, a Python integer. A symbol that owns F of 2ʳ slots is pushed on it in
+r − log₂ F bits and popped off again; a pop from bits that are random is a draw. Whatever the two
 sides must compute alike is made of whole numbers from `fixed_point`, the same on every processor.
 """
 
@@ -36,7 +36,7 @@ from vae_tutorial.likelihoods import (
 )
 from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior
 
-PRECISION = 24  # p: the masses of a law are whole numbers that sum to 2ᵖ
+PRECISION = 24  # r: the masses of a law are whole numbers that sum to 2ʳ
 BUCKET_BITS = 10  # b: 2ᵇ buckets of a latent
 MASS_BITS = 26  # a cumulative is tabulated in units of 2⁻²⁶: times 2²⁴ it fits 64 bits
 REACH = {NORMAL: 8.0, LOGISTIC: 24.0}  # beyond it, a cumulative is 0 or 1 to within half a unit
@@ -50,7 +50,7 @@ ROWS = 1024  # buckets whose masses are computed together, which bounds the memo
 
 
 def push(stack: int, start: int, frequency: int, precision: int = PRECISION) -> int:
-    """Push a symbol that owns the slots from `start` on, F = `frequency` of 2ᵖ: p − log₂ F bits.
+    """Push a symbol that owns the slots from `start` on, F = `frequency` of 2ʳ: r − log₂ F bits.
 
     Source: Duda 2009. Book: eq-ans.
 
@@ -64,7 +64,7 @@ def push(stack: int, start: int, frequency: int, precision: int = PRECISION) -> 
 def pop(stack: int, starts: Sequence[int], precision: int = PRECISION) -> tuple[int, int]:
     """Pop a symbol: the stack without it, and which symbol it was. It undoes `push`.
 
-    `starts` are the first slots of all symbols, and 2ᵖ at the end. Book: eq-ans.
+    `starts` are the first slots of all symbols, and 2ʳ at the end. Book: eq-ans.
 
     >>> pop(153, [0, 8, 12, 16], precision=4)  # the slot is 153 mod 16 = 9, symbol 1's
     (37, 1)
