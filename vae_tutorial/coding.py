@@ -1,10 +1,11 @@
 """−ELBO is the length of a file that decodes without loss: bits back, on one whole number.
 
-The file is a stack, a Python integer. A symbol that owns F of 2ᵖ slots is pushed on it in
-p − log₂ F bits and popped off again; a pop from bits that are random is a draw. Whatever the two
+The file is a stack, a Python integer. A symbol that owns F of 2ʳ slots is pushed on it in
+r − log₂ F bits and popped off again; a pop from bits that are random is a draw. Whatever the two
 sides must compute alike is made of whole numbers from `fixed_point`, the same on every processor.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -35,7 +36,7 @@ from vae_tutorial.likelihoods import (
 )
 from vae_tutorial.models import VAE, DiagonalEncoder, DiagonalPosterior
 
-PRECISION = 24  # p: the masses of a law are whole numbers that sum to 2ᵖ
+PRECISION = 24  # r: the masses of a law are whole numbers that sum to 2ʳ
 BUCKET_BITS = 10  # b: 2ᵇ buckets of a latent
 MASS_BITS = 26  # a cumulative is tabulated in units of 2⁻²⁶: times 2²⁴ it fits 64 bits
 REACH = {NORMAL: 8.0, LOGISTIC: 24.0}  # beyond it, a cumulative is 0 or 1 to within half a unit
@@ -45,9 +46,11 @@ LOG_VARIANCES = (-24.0, 4.0)
 RAW = (-40.0, 40.0)  # of what a network gives to softplus
 LOG_STEP = 2.0**-10  # of a log-variance, and of what a network gives to softplus
 
+ROWS = 1024  # buckets whose masses are computed together, which bounds the memory
+
 
 def push(stack: int, start: int, frequency: int, precision: int = PRECISION) -> int:
-    """Push a symbol that owns the slots from `start` on, F = `frequency` of 2ᵖ: p − log₂ F bits.
+    """Push a symbol that owns the slots from `start` on, F = `frequency` of 2ʳ: r − log₂ F bits.
 
     Source: Duda 2009. Book: eq-ans.
 
@@ -61,7 +64,7 @@ def push(stack: int, start: int, frequency: int, precision: int = PRECISION) -> 
 def pop(stack: int, starts: Sequence[int], precision: int = PRECISION) -> tuple[int, int]:
     """Pop a symbol: the stack without it, and which symbol it was. It undoes `push`.
 
-    `starts` are the first slots of all symbols, and 2ᵖ at the end. Book: eq-ans.
+    `starts` are the first slots of all symbols, and 2ʳ at the end. Book: eq-ans.
 
     >>> pop(153, [0, 8, 12, 16], precision=4)  # the slot is 153 mod 16 = 9, symbol 1's
     (37, 1)
@@ -169,7 +172,9 @@ def integer_code(model: VAE, bucket_bits: int = BUCKET_BITS) -> Code:
     """
     require.count("bucket_bits", bucket_bits)
     if not isinstance(model.encoder, DiagonalEncoder):
-        raise TypeError(f"the encoder must be a DiagonalEncoder, got {type(model.encoder)}")
+        raise TypeError(
+            f"the encoder must be a DiagonalEncoder, got {type(model.encoder).__name__}"
+        )
     encoder, cells = fixed_network(model.encoder.network), _cells(model)
     cumulative, normal = cumulative_table(cells.law), cumulative_table(NORMAL)
     deviation = deviation_table()
@@ -298,7 +303,11 @@ def encode_image(code: Code, stack: int, level: Tensor) -> Encoded:
 
 
 def decode_image(code: Code, stack: int) -> tuple[int, Tensor]:
-    """Undo `encode_image`: the stack as it was before, and the grey levels (pixels,), int64."""
+    """Undo `encode_image`: the stack as it was before, and the grey levels (pixels,), int64.
+
+    Raises ValueError where the image's q gives no slot to the z that it was decoded from: the
+    stack was altered, or another model wrote it.
+    """
     places, pixels, alike = [], [], range(2**code.bucket_bits + 1)
     for _ in range(code.latent):
         stack, place = pop(stack, alike, code.bucket_bits)
@@ -310,7 +319,13 @@ def decode_image(code: Code, stack: int) -> tuple[int, Tensor]:
     level = torch.tensor(pixels[::-1])
     slots = reversed(code.posterior_starts(level[None])[0].tolist())
     for starts, place in zip(slots, places, strict=True):
-        stack = push(stack, starts[place], starts[place + 1] - starts[place])
+        frequency = starts[place + 1] - starts[place]
+        if frequency == 0:
+            raise ValueError(
+                "an image came from a z that its encoder never chooses: the file was altered, or "
+                "another model wrote it"
+            )
+        stack = push(stack, starts[place], frequency)
     return stack, level
 
 
@@ -349,6 +364,36 @@ def net_length(code: Code, levels: Tensor, bucket: Tensor) -> Tensor:
     pushed = pixels.gather(-1, levels[..., None]).sum((-2, -1))  # (n,)
     popped = posterior.gather(-1, bucket[..., None]).sum((-2, -1))
     return popped - pushed + code.latent * code.bucket_bits
+
+
+def pixel_length(code: Code, levels: Tensor) -> Tensor:
+    """−log₂ P(x|z) of images (n, pixels) in every bucket of z: (n, (2ᵇ)ᵈ), in bits.
+
+    The buckets of d latents are counted with the last latent running fastest. Book: eq-expected.
+    """
+    _require_levels(code, levels)
+    chosen = nn.functional.one_hot(levels, code.levels).flatten(1).double()  # (n, pixels · levels)
+    every = torch.cartesian_prod(*[torch.arange(2**code.bucket_bits)] * code.latent)
+    parts = []
+    for bucket in every.view(-1, code.latent).split(ROWS):
+        masses = code.pixel_starts(bucket).diff().double()  # (rows, pixels, levels)
+        parts.append(chosen @ (PRECISION - masses.log2()).flatten(1).mT)
+    return torch.cat(parts, dim=1)
+
+
+def expected_length(pixel_length: Tensor, posterior: Tensor) -> Tensor:
+    """What an image adds on average over z ~ Q, a sum over all buckets and no draw: (n,), in bits.
+
+    `pixel_length` (n, (2ᵇ)ᵈ) is that of the function above, `posterior` (n, d, 2ᵇ) are Q's masses.
+    Book: eq-expected.
+    """
+    joint = posterior[:, 0]  # (n, 2ᵇ)
+    for latent in posterior[:, 1:].unbind(1):
+        joint = (joint[..., None] * latent[:, None]).flatten(1)  # (n, 2ᵇ · …)
+    pushed = (joint * pixel_length).sum(-1)  # (n,), the pixels
+    popped = -torch.special.xlogy(posterior, posterior).sum((-2, -1)) / math.log(2)
+    prior = posterior.shape[1] * math.log2(posterior.shape[2])  # d latents of b bits
+    return pushed + prior - popped
 
 
 def _require_levels(code: Code, levels: Tensor) -> None:

@@ -1,4 +1,6 @@
-"""Small VAEs trained beforehand, and how: two latents, so that log p(x) can be known and drawn.
+"""Small VAEs trained beforehand, and how: two with two latents, whose log p(x) can be known.
+
+The third has eight, and cells of grey levels for pixels: a code for files.
 
 Trained weights are kept, in float64, because exact values of a model that were trained anew on
 another processor would differ in their last printed digits.
@@ -15,7 +17,13 @@ from torch import Tensor, nn
 from vae_tutorial import require
 from vae_tutorial.conditional import ConditionalVAE, regressor
 from vae_tutorial.data import load_digits
-from vae_tutorial.likelihoods import BernoulliPixels, GaussianPixels, SharedVariance
+from vae_tutorial.likelihoods import (
+    BernoulliPixels,
+    CellPixels,
+    GaussianPixels,
+    PixelVariance,
+    SharedVariance,
+)
 from vae_tutorial.models import VAE, DiagonalEncoder, network
 from vae_tutorial.noise import generator
 from vae_tutorial.training import fit
@@ -25,9 +33,8 @@ Model = TypeVar("Model", bound=nn.Module)
 SEED = 3
 WEIGHTS = Path(__file__).parent / "trained" / "two_latents.safetensors"
 MNIST = WEIGHTS.with_name("mnist.safetensors")
-CONDITIONAL = WEIGHTS.with_name("conditional.safetensors")
-
-Trained = TypeVar("Trained", bound=nn.Module)
+CELLS = WEIGHTS.with_name("cells.safetensors")
+FLOOR = 1e-6  # of a pixel's variance; a cell holds one at most, so that it need not be wide
 
 
 def untrained(seed: int = SEED) -> VAE:
@@ -61,9 +68,7 @@ def two_latents(path: Path = WEIGHTS) -> VAE:
     >>> tuple(model.decode(torch.zeros(1, 2, dtype=torch.float64)).shape)
     (1, 64)
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path.name} is missing: `make weights` trains it again")
-    return _filled(untrained(), load_file(path), path.name)
+    return _from_file(untrained(), path)
 
 
 def untrained_mnist() -> VAE:
@@ -74,6 +79,39 @@ def untrained_mnist() -> VAE:
     weights = generator(0)
     encoder = DiagonalEncoder(784, (128, 64), 2, weights)
     return VAE(encoder, network([2, 64, 128, 784], weights), BernoulliPixels())
+
+
+def untrained_cells(seed: int = SEED) -> VAE:
+    """Eight latents, layers of 64, and logistic cells of 17 grey levels with a scale a pixel."""
+    weights = generator(seed)
+    encoder = DiagonalEncoder(64, 64, 8, weights)
+    decoder = network([8, 64, 64], weights)
+    return VAE(encoder, decoder, CellPixels(PixelVariance(64, FLOOR, 0.1), 17)).double()
+
+
+def train_cells(seed: int = SEED) -> VAE:
+    """The recipe of the kept cells: 400 epochs on the training digits, a minute or two."""
+    fitted = fit(
+        untrained_cells(seed),
+        load_digits(torch.float64).train,
+        epochs=400,
+        batch_size=100,
+        learning_rate=0.003,
+        generator=generator(seed),
+    )
+    return fitted.model
+
+
+def cells(path: Path = CELLS) -> VAE:
+    """The trained VAE with cells of grey levels, float64, from a file made by `make weights`.
+
+    Raises as `two_latents` does.
+
+    >>> model = cells()
+    >>> tuple(model.decode(torch.zeros(1, 8, dtype=torch.float64)).shape)
+    (1, 64)
+    """
+    return _from_file(untrained_cells(), path)
 
 
 class Places(NamedTuple):
@@ -101,39 +139,13 @@ def mnist(path: Path = MNIST) -> tuple[VAE, Places]:
     return _filled(untrained_mnist(), stored, path.name), places
 
 
-class Completers(NamedTuple):
-    """Two models of a digit's other 56 pixels, given its fourth column: y given x."""
-
-    vae: ConditionalVAE  # two latents
-    regressor: ConditionalVAE  # its decoder does not listen to z
-
-
-def untrained_completers(seed: int = SEED) -> Completers:
-    """A conditional VAE with the layers of `untrained`, and a regressor with those of its decoder.
-
-    They read pairs whose x are the 8 pixels of a column; Λ = σ²I is learned.
-    """
-    weights = generator(seed)
-    encoder, decoder = DiagonalEncoder(64, 64, 2, weights), network([2 + 8, 64, 64, 56], weights)
-    vae = ConditionalVAE(encoder, decoder, GaussianPixels(SharedVariance(0.1)), 8)
-    alone = regressor(network([8, 64, 64, 56], weights), GaussianPixels(SharedVariance(0.1)))
-    return Completers(vae.double(), alone.double())
+def _from_file(model: VAE, path: Path) -> VAE:
+    if not path.exists():
+        raise FileNotFoundError(f"{path.name} is missing: `make weights` trains it again")
+    return _filled(model, load_file(path), path.name)
 
 
-def completers(path: Path = CONDITIONAL) -> Completers:
-    """The conditional VAE and the regressor of chapter 16, trained for 200 epochs, float64.
-
-    `benchmarks/conditional.py` trained them. Raises as `two_latents` does.
-
-    >>> vae, alone = completers()
-    >>> vae.condition, vae.encoder.latent
-    (8, 2)
-    """
-    both = nn.ModuleDict(untrained_completers()._asdict())
-    return Completers(**_filled(both, load_file(path), path.name))
-
-
-def _filled(model: Trained, stored: Mapping[str, Tensor], file: str) -> Trained:
+def _filled(model: VAE, stored: Mapping[str, Tensor], file: str) -> VAE:
     """The model with the parameters of a file, frozen."""
     seen, needed = (
         {name: tuple(value.shape) for name, value in tensors.items()}
