@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vae_tutorial import pretrained
+from vae_tutorial import pretrained, principles
 from vae_tutorial.conditional import pairs_of
 from vae_tutorial.data import load_digits
 from vae_tutorial.engine.settings import Settings, build

@@ -47,6 +47,7 @@ PICTURES = {
     "game-pad": export_game.picture,
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,
+    "side-by-side": export_side_by_side.picture,
     "bits-back": export_bits.picture,
 }
 

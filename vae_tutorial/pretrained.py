@@ -1,6 +1,4 @@
-"""Small VAEs trained beforehand, and how: two with two latents, whose log p(x) can be known.
-
-The third has eight, and cells of grey levels for pixels: a code for files.
+"""Small models trained beforehand, and how: most with two latents, so that log p(x) can be known.
 
 Trained weights are kept, in float64, because exact values of a model that were trained anew on
 another processor would differ in their last printed digits.
@@ -33,6 +31,8 @@ Model = TypeVar("Model", bound=nn.Module)
 SEED = 3
 WEIGHTS = Path(__file__).parent / "trained" / "two_latents.safetensors"
 MNIST = WEIGHTS.with_name("mnist.safetensors")
+DECODERS = WEIGHTS.with_name("principles.safetensors")
+CONDITIONAL = WEIGHTS.with_name("conditional.safetensors")
 CELLS = WEIGHTS.with_name("cells.safetensors")
 FLOOR = 1e-6  # of a pixel's variance; a cell holds one at most, so that it need not be wide
 
@@ -139,13 +139,68 @@ def mnist(path: Path = MNIST) -> tuple[VAE, Places]:
     return _filled(untrained_mnist(), stored, path.name), places
 
 
-def _from_file(model: VAE, path: Path) -> VAE:
+def decoders(path: Path = DECODERS) -> dict[str, nn.Module]:
+    """The decoders that chapter 18 shows, by how they were trained: z (n, 2) to f(z) (n, 64).
+
+    `benchmarks/principles.py` trained them, all from one seed, and kept their weights in float32;
+    they come back as float64. Raises ValueError unless all are finite and of the architecture of
+    `untrained`.
+
+    >>> kept = decoders()
+    >>> tuple(kept["VAE"](torch.zeros(1, 2, dtype=torch.float64)).shape)
+    (1, 64)
+    """
+    stored = load_file(path)
+    found = {}
+    for name in dict.fromkeys(key.split(".")[0] for key in stored):
+        parts = {
+            key.removeprefix(f"{name}."): value.double()
+            for key, value in stored.items()
+            if key.startswith(f"{name}.")
+        }
+        found[name] = _filled(untrained().decoder, parts, f"{name} in {path.name}")
+    return found
+
+
+class Completers(NamedTuple):
+    """Two models of a digit's other 56 pixels, given its fourth column: y given x."""
+
+    vae: ConditionalVAE  # two latents
+    regressor: ConditionalVAE  # its decoder does not listen to z
+
+
+def untrained_completers(seed: int = SEED) -> Completers:
+    """A conditional VAE with the layers of `untrained`, and a regressor with those of its decoder.
+
+    They read pairs whose x are the 8 pixels of a column; Λ = σ²I is learned.
+    """
+    weights = generator(seed)
+    encoder, decoder = DiagonalEncoder(64, 64, 2, weights), network([2 + 8, 64, 64, 56], weights)
+    vae = ConditionalVAE(encoder, decoder, GaussianPixels(SharedVariance(0.1)), 8)
+    alone = regressor(network([8, 64, 64, 56], weights), GaussianPixels(SharedVariance(0.1)))
+    return Completers(vae.double(), alone.double())
+
+
+def completers(path: Path = CONDITIONAL) -> Completers:
+    """The conditional VAE and the regressor of chapter 16, trained for 200 epochs, float64.
+
+    `benchmarks/conditional.py` trained them. Raises as `two_latents` does.
+
+    >>> vae, alone = completers()
+    >>> vae.condition, vae.encoder.latent
+    (8, 2)
+    """
+    both = nn.ModuleDict(untrained_completers()._asdict())
+    return Completers(**_from_file(both, path))
+
+
+def _from_file(model: Model, path: Path) -> Model:
     if not path.exists():
         raise FileNotFoundError(f"{path.name} is missing: `make weights` trains it again")
     return _filled(model, load_file(path), path.name)
 
 
-def _filled(model: VAE, stored: Mapping[str, Tensor], file: str) -> VAE:
+def _filled(model: Model, stored: Mapping[str, Tensor], file: str) -> Model:
     """The model with the parameters of a file, frozen."""
     seen, needed = (
         {name: tuple(value.shape) for name, value in tensors.items()}

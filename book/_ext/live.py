@@ -25,6 +25,10 @@ FIGURES = {  # name: what its page loads after the engine
     "game-pad": ("exact-game", "game-pad"),
     "prior-draws": ("live-gaussians", "prior-estimates", "prior-draws"),
     "draw-q": ("live-gaussians", "wave", "draw-q"),
+    "side-by-side": (
+        *("layers", "vae-network", "game-network", "mixtures"),
+        *("side-by-side-run", "side-by-side-planes", "side-by-side"),
+    ),
     "bits-back": ("digits", "bits-weights", "bits", "bits-digits", "bits-back"),
 }
 
