@@ -128,7 +128,8 @@ def shares_of_images(p: Mixture, x: Tensor) -> Tensor:
 
     By Bayes' rule, averaged over the batch. Book: eq-effective-images.
     """
-    pixels, total = GaussianPixels(FixedVariance(p.variance)), torch.zeros_like(p.log_shares)
+    pixels = GaussianPixels(FixedVariance(p.variance))
+    total = torch.zeros_like(p.log_shares)  # (n,)
     for part in x.split(BLOCK):
         table = pixels.log_density_table(part, p.centres, p.centres)  # (n, batch)
         total = total + (table + p.log_shares[:, None]).softmax(0).sum(-1)  # (n,)
