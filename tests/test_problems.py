@@ -691,6 +691,52 @@ def test_a_q_of_the_second_order_fails(wrong, said):
 # coding
 
 
+def slots_one_by_one(share, precision):
+    """Each further slot goes where it saves most."""
+    given = torch.ones(len(share), dtype=torch.int64)
+    for _ in range(2**precision - len(share)):
+        given[(share * ((given + 1) / given).log2()).argmax()] += 1
+    return given
+
+
+def test_slots_given_one_by_one_are_the_best(capsys):
+    problems.coding(slots_one_by_one)
+    assert capsys.readouterr().out.count("passed: ") == 15
+
+
+def rounded(share, precision):
+    given = (share * 2**precision).round().long().clamp(min=1)
+    given[given.argmax()] += 2**precision - given.sum()
+    return given
+
+
+def after_one_each(share, precision):
+    given = 1 + (share * (2**precision - len(share))).floor().long()
+    given[given.argmax()] += 2**precision - given.sum()
+    return given
+
+
+def one_too_many(share, precision):
+    given = slots_one_by_one(share, precision)
+    given[0] += 1
+    return given
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        rounded,
+        after_one_each,
+        one_too_many,
+        lambda share, precision: slots_one_by_one(share, precision).double(),
+        lambda share, precision: slots_one_by_one(share.flip(0), precision),
+    ],
+)
+def test_other_slots_are_told_apart(wrong):
+    with pytest.raises(AssertionError):
+        problems.coding(wrong)
+
+
 # conditional
 
 

@@ -684,6 +684,49 @@ def zero_error(answer: Callable | None = None) -> None:
 # coding
 
 
+SLOT_CASES = (  # probabilities, and the precision r
+    ((0.5, 0.3, 0.15, 0.05), 4),
+    ((0.9, 0.06, 0.03, 0.01), 4),
+    ((0.36, 0.33, 0.31), 5),
+    ((0.969, 0.03, 0.0009, 0.0001), 5),
+)
+
+
+def coding(answer: Callable[[Tensor, int], Tensor] | None = None) -> None:
+    """Hold whole numbers of slots, answer(share, precision): (m,), to the best that there are.
+
+    `share` (m,) are probabilities; the slots sum to 2^precision. Small cases are held to a search
+    through all of them, and a large one to every exchange of a single slot: the length is a sum of
+    convex functions, so that no exchange helps at the best alone. Raises AssertionError.
+    """
+    if answer is None:
+        print("open: problems.coding(f), where f(share, precision) takes probabilities (m,) to")
+        print("whole numbers (m,), each at least 1, 2**precision together, that make the")
+        print("expected length of a symbol the least possible")
+        return
+    for case, precision in SLOT_CASES:
+        share, slots = torch.tensor(case, dtype=torch.float64), 2**precision
+        given = _slots(answer, share, precision)
+        cuts = itertools.combinations(range(1, slots), len(case) - 1)
+        every = torch.tensor([(0, *each, slots) for each in cuts]).diff()  # (choices, m)
+        least = -(share * (every / slots).log2()).sum(-1).min()
+        length = -(share * (given / slots).log2()).sum()
+        check_close(f"bits a symbol, {len(case)} symbols of {slots} slots", length, least, 1e-12)
+    share = torch.softmax(3 * standard_normal((100,), generator(0)), 0)
+    given = _slots(answer, share, 12).double()
+    gain = share * ((given + 1) / given).log2()  # of a slot more, (100,)
+    loss = torch.where(given > 1, share * (given / (given - 1).clamp(min=1)).log2(), math.inf)
+    check("no exchange of a slot helps, 100 symbols", bool(gain.max() <= loss.min() + 1e-15))
+
+
+def _slots(answer: Callable[[Tensor, int], Tensor], share: Tensor, precision: int) -> Tensor:
+    given = torch.as_tensor(answer(share, precision))
+    whole = given.shape == share.shape and not given.is_floating_point()
+    check("whole numbers, one a symbol", bool(whole))
+    check("each at least 1, all slots given", bool(given.min() >= 1 and given.sum() == 2**precision))
+    return given
+
+
 # conditional
 
 
