@@ -42,6 +42,10 @@ NUMBERS = [
         for bad in NO_COUNT
     ),
     *((["evaluate", "{run}", "--seed", bad], "--seed") for bad in NO_SEED),
+    *(
+        (["compress", "{run}", "held-out", "{tmp}/x.bits", "--count", bad], "--count")
+        for bad in NO_COUNT
+    ),
 ]
 WORDS = [
     ([], "COMMAND"),
@@ -78,6 +82,21 @@ WORDS = [
     (["evaluate", "{tmp}/absent"], "config.json"),
     (["evaluate", "{tmp}"], "config.json"),
     (["sample", "{tmp}/absent", "--output", "{tmp}/x.png"], "config.json"),
+    (["compress", "{tmp}/absent", "held-out", "{tmp}/x.bits"], "config.json"),
+    (["compress", "{run}"], "images, output"),
+    (["compress", "{run}", "held-out", ""], "needed the name of a file"),
+    (["compress", "{run}", "held-out", "{tmp}/no/x.bits"], "there is no folder"),
+    (["compress", "{run}", "{tmp}/absent.npy", "{tmp}/x.bits"], "no images"),
+    (["compress", "{run}", "{tmp}/text.txt", "{tmp}/x.bits"], "is not IDX"),
+    (["compress", "{run}", "{tmp}/empty.npy", "{tmp}/x.bits"], "is not a readable .npy array"),
+    (["compress", "{run}", "{tmp}/nan.npy", "{tmp}/x.bits"], "needed 0 to 1 and no NaN"),
+    (["compress", "{run}", "{tmp}/small.npy", "{tmp}/x.bits"], "4 by 4 pixels, those of the run 8"),
+    (["compress", "{run}", "{tmp}/grey.npy", "{tmp}/x.bits"], "has greys between levels"),
+    (["decompress", "{run}", "{tmp}/text.txt", "{tmp}/x.npy"], "holds no compressed images"),
+    (["decompress", "{run}", "{tmp}/absent.bits", "{tmp}/x.npy"], "absent.bits"),
+    (["decompress", "{run}", "{tmp}/text.txt", "{tmp}/x.txt"], "needed a name in .npy"),
+    (["decompress", "{run}", "{tmp}/text.txt", "{tmp}/no/x.npy"], "there is no folder"),
+    (["decompress", "{run}", "{tmp}", "{tmp}/x.npy"], "is not a file"),
 ]
 
 
@@ -102,6 +121,8 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "empty.npy").write_bytes(b"")
     np.save(tmp_path / "whole.npy", np.ones((5, 4, 4), dtype=np.int64))
     np.save(tmp_path / "nan.npy", np.full((5, 4, 4), np.nan))
+    np.save(tmp_path / "small.npy", np.zeros((5, 4, 4)))
+    np.save(tmp_path / "grey.npy", np.full((5, 8, 8), 0.3))
     monkeypatch.setenv("VAE_TUTORIAL_DATA", str(tmp_path / "none"))
     return tmp_path
 
@@ -331,7 +352,7 @@ def test_an_error_takes_one_line(capsys):
     assert line.startswith("program: argument --count: needed")
 
 
-NAMES = ("ABOUT", "TRAIN", "EVALUATE", "SAMPLE", "DOWNLOAD")
+NAMES = ("ABOUT", "TRAIN", "EVALUATE", "SAMPLE", "COMPRESS", "DECOMPRESS", "DOWNLOAD")
 TEXTS = [getattr(command_line, name) for name in NAMES]
 
 

@@ -88,7 +88,7 @@ def encode(code: Code, levels: Tensor, watched: Watched, longest: int = LONGEST)
     stack, parts, images, buckets = first_stack(code), [], 0, []
     kept = coding.initial_bits(code)  # bits from which the next image can pop
     for level in watched(levels, len(levels)):
-        if stack.bit_length() > longest + kept:
+        if images and stack.bit_length() > longest + kept:
             parts.append(Part(images, stack >> kept))
             stack, images = stack & ((1 << kept) - 1), 0
         stack, bucket = coding.encode_image(code, stack, level)

@@ -225,9 +225,10 @@ def images_to_compress(source: str, config: Config, count: int | None) -> compre
         images = held_out(config).reshape(-1, config.height, config.width).numpy()
     else:
         images = datasets.read(Path(source))
-    if images[0].size != config.pixels:
-        seen, needed = images.shape[1:], (config.height, config.width)
-        raise ValueError(f"the images in {source} have {seen} pixels, those of the run {needed}")
+    shape, needed = images.shape[1:], (config.height, config.width)
+    if shape != needed:
+        seen, wanted = (f"{height} by {width}" for height, width in (shape, needed))
+        raise ValueError(f"the images in {source} have {seen} pixels, those of the run {wanted}")
     return compression.grey_levels(images[:count], source)
 
 

@@ -1,5 +1,6 @@
 """Images as a file of a run's model, and back: their grey levels, and the masses they have."""
 
+import copy
 import gzip
 import lzma
 import math
@@ -68,7 +69,7 @@ def with_cells(model: VAE, steps: int) -> VAE:
     Pixels on or off have masses; a Gaussian has a density, of which each level gets what lies in
     its cell. Raises ValueError where the model knows pixels on or off alone, and images have more.
     """
-    model = model.double()
+    model = copy.deepcopy(model).double()
     if isinstance(model.likelihood, BernoulliPixels):
         if steps != 1:
             raise ValueError(
