@@ -31,7 +31,8 @@ The results, `book/results/mnist_game.json`:
                  nearest       median distance (in pixels, Euclidean) to the nearest training image
                  nearest_test  the same median for test images: a sample far below it is a copy
 
-Seconds are by the clock of a busy machine, so they compare nothing. Images are uint8, (count, 28, 28), as base64 of zlib: `pictures_of(text)` below reads them, that is
+Seconds are by the clock of a busy machine, so they compare nothing. Images are uint8,
+(count, 28, 28), as base64 of zlib: `pictures_of(text)` below reads them, that is
 `np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(-1, 28, 28)`.
 """
 

@@ -701,7 +701,7 @@ def slots_one_by_one(share, precision):
 
 def test_slots_given_one_by_one_are_the_best(capsys):
     problems.coding(slots_one_by_one)
-    assert capsys.readouterr().out.count("passed: ") == 15
+    assert capsys.readouterr().out.count("passed: ") == 20
 
 
 def rounded(share, precision):

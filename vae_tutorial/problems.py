@@ -723,7 +723,8 @@ def _slots(answer: Callable[[Tensor, int], Tensor], share: Tensor, precision: in
     given = torch.as_tensor(answer(share, precision))
     whole = given.shape == share.shape and not given.is_floating_point()
     check("whole numbers, one a symbol", bool(whole))
-    check("each at least 1, all slots given", bool(given.min() >= 1 and given.sum() == 2**precision))
+    check("each at least 1", bool(given.min() >= 1))
+    check("all slots are given", bool(given.sum() == 2**precision))
     return given
 
 
