@@ -709,7 +709,7 @@ def coding(answer: Callable[[Tensor, int], Tensor] | None = None) -> None:
         given = _slots(answer, share, precision)
         cuts = itertools.combinations(range(1, slots), len(case) - 1)
         every = torch.tensor([(0, *each, slots) for each in cuts]).diff()  # (choices, m)
-        least = -(share * (every / slots).log2()).sum(-1).min()
+        least = -(share * (every / slots).log2()).sum(-1).max()
         length = -(share * (given / slots).log2()).sum()
         check_close(f"bits a symbol, {len(case)} symbols of {slots} slots", length, least, 1e-12)
     share = torch.softmax(3 * standard_normal((100,), generator(0)), 0)
