@@ -22,8 +22,10 @@ OTHER_SENSES = (  # phrases that hold a term's word and mean something else
     "rate of their variance",
     "rate–distortion",
 )
-# A chapter gives the word a meaning of its own.
-ELSEWHERE = {("07-linear", "law"), ("10-choices", "law"), ("13-rate-distortion", "law")}
+ELSEWHERE = {  # a chapter that means something else by a term: another law, a learning rate
+    *(("07-linear", "law"), ("10-choices", "law"), ("13-rate-distortion", "law")),
+    ("17-adversarial", "rate"),
+}
 NO_PROSE = (  # what is blanked out, in this order
     r"^`{3,}\{margin\}.*?^`{3,}$",  # notes beside the text
     r"^```(?:\w+|\{source\})\n.*?^```$",  # commands, and names of what is listed
