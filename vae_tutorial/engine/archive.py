@@ -102,7 +102,8 @@ def decode(code: Code, parts: list[Part], watched: Watched) -> Tensor:
 
     Any bit that went wrong on the way, in the file or in the arithmetic, leaves other bits there.
     """
-    kept, stack, levels = coding.initial_bits(code), 0, []
+    kept, stack = coding.initial_bits(code), 0
+    levels: list[Tensor] = []
     order = [(part, image) for part in reversed(parts) for image in range(part.images)]
     for part, image in watched(order, len(order)):
         if image == 0 and levels:

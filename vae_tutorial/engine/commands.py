@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import matplotlib.image
@@ -238,7 +238,7 @@ def require_folder_of(path: Path) -> None:
         raise FileNotFoundError(f"there is no folder {path.absolute().parent}")
 
 
-def rounded(result: dict[str, object]) -> str:
+def rounded(result: Mapping[str, object]) -> str:
     """Results as a line of JSON."""
     return json.dumps({n: round(v, 6) if isinstance(v, float) else v for n, v in result.items()})
 
