@@ -100,7 +100,7 @@
         samples[name] = stage.canvas({ width: 34, height: 14 });
         shown[name] = stage.readout(STYLES[name].words);
       });
-      samples[name].describe(`The arrow of ${STYLES[name].words}`);
+      samples[name].describe(`The arrow of ${STYLES[name].words}.`);
     }
 
     function rest() {

@@ -220,7 +220,7 @@
         3,
       )}.`;
       const all =
-        `${LIVE.number(spent, 2)} nats spent, squared error ${LIVE.number(error, 3)}; ` +
+        `${LIVE.number(spent, 2)} of ${LIVE.number(budget.value, 1)} nats spent, squared error ${LIVE.number(error, 3)}; ` +
         `the law leaves ${LIVE.number(least, 3)}.`;
       const water = `Water level ${LIVE.number(level, 3)}.`;
       bars.canvas.describe(
