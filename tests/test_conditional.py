@@ -220,6 +220,16 @@ def test_images_that_hardly_differ_far_from_zero():
     close(split.between, 0.25e-6, 1e-5)
 
 
+def test_one_image_for_every_likely_z_leaves_no_variance_below_zero():
+    likely, other = normal(1, 8, seed=3).expand(40, 8), normal(40, 8, seed=4)
+    log_mass = torch.cat([normal(40, 50, seed=5), torch.full((40, 50), -800.0).double()])
+    mean = torch.cat([likely, other])
+    split = variance_split(mean, torch.tensor(0.1).double(), log_mass)
+    assert (split.between >= 0).all()
+    close(split.between, torch.zeros(50, 8), 1e-14)
+    close(split.mean, likely[:1].expand(50, 8), 1e-14)
+
+
 # Regressors
 
 

@@ -52,7 +52,7 @@ ROWS = 1024  # buckets whose masses are computed together, which bounds the memo
 def push(stack: int, start: int, frequency: int, precision: int = PRECISION) -> int:
     """Push a symbol that owns the slots from `start` on, F = `frequency` of 2ʳ: r − log₂ F bits.
 
-    Source: Duda 2009. Book: eq-ans.
+    Source: Duda 2013. Book: eq-ans.
 
     >>> push(37, 8, 4, precision=4)  # 37 = 9 · 4 + 1: on 9 · 16 comes the slot 8 + 1
     153
