@@ -196,7 +196,7 @@
     }
     chart.disc(now / steps, lengths[now], 5, { fill: "data", edge: "white", width: 1.5 });
     chart.key([
-      ["encoder", "pop z; dotted: −ELBO so far", []],
+      ["encoder", "pop z; dotted: −ELBO", []],
       ["decoder", "push the pixels", []],
       ["prior", "push z", []],
       ["data", "−log₂ p(x), the least", [2, 3]],
