@@ -82,7 +82,7 @@ COMMONS = ("require", "noise", "checks", "data", "plotting", "pictures", "pretra
 FLOORS = (  # from the top: a room imports only from the floors below its own
     ("__main__",),
     ("engine",),
-    ("scaling", "pretrained", "problems"),
+    ("scaling", "pretrained", "problems", "audit"),
     ("principles",),
     ("rate_distortion", "zero_error", "coding", "conditional", "adversarial"),
     ("evaluation", "training", "importance", "choices"),
@@ -107,4 +107,10 @@ WINGS = {  # the floors inside a wing
         ("archive", "checkpoints", "memory", "provenance", "terminal"),
     ),
     "datasets": (("mirrors",), ("idx",)),
+    "audit": (
+        ("checks",),
+        ("codes", "loss", "pixels", "posterior"),
+        ("subject",),
+        ("findings", "guard"),
+    ),
 }

@@ -1,0 +1,147 @@
+"""The book's measures as a tool: audit a VAE of any PyTorch code, by its callables and its data.
+
+    from vae_tutorial.audit import audit
+
+    report = audit(x, encode=model.encode, decode=model.decode, likelihood="bernoulli", loss=loss)
+    print(report)
+
+Each finding says what was measured, what it should be, and which chapter explains it. A check whose
+measure can only accuse never certifies: its best verdict is that it cannot tell.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+from vae_tutorial import require
+from vae_tutorial.audit.checks import CHECKS
+from vae_tutorial.audit.findings import Finding, Report, Verdict, in_order
+from vae_tutorial.audit.guard import TooSlowError, time_limit, untouched
+from vae_tutorial.audit.subject import (
+    AnswerError,
+    Check,
+    NotGivenError,
+    Subject,
+    as_callable,
+    as_images,
+    as_likelihood,
+    as_modules,
+)
+
+__all__ = ["CHECKS", "Finding", "Report", "Verdict", "audit"]
+
+Watched = Callable[[Iterable[Check], int], Iterable[Check]]
+
+
+def _plainly(checks: Iterable[Check], count: int) -> Iterable[Check]:
+    return checks
+
+
+def audit(
+    x: Any,
+    *,
+    encode: Callable[[Tensor], Any] | None = None,
+    decode: Callable[[Tensor], Any] | None = None,
+    likelihood: Any = None,
+    loss: Callable[[Tensor], Tensor] | None = None,
+    held_out: Any = None,
+    draw: Callable[[Tensor], Tensor] | None = None,
+    modules: nn.Module | list[nn.Module] | None = None,
+    seconds: float = 60.0,
+    watched: Watched = _plainly,
+) -> Report:
+    """Audit a trained VAE: run every check that what is given allows, and report each finding.
+
+    - `x` (n, …): images as the model takes them, a tensor or an array of floats; `held_out` (m, …):
+      images that it was not trained on.
+    - `encode(x)`: (mean, log-variance), (mean, Cholesky factor), or a Normal of torch.
+    - `decode(z)`: E[x|z], or logits for "bernoulli", or a distribution of torch.
+    - `likelihood`: "bernoulli", "gaussian" with its σ not stated, a number σ, or a callable
+      (x, decoded) → (batch,) that gives log p(x|z).
+    - `loss(x)`: the scalar that was minimised, as the training code computes it on a batch.
+    - `draw(x)`: z as the training code draws it.
+    - `modules`: whose parameters were trained; by default those that the callables name.
+
+    The model is put into evaluation mode and is left as it was, and so are all random states.
+    `seconds` is for all checks together; a check that is not done by then cannot tell. Raises
+    TypeError or ValueError where an argument cannot be meant; what a callable does wrong is a
+    finding, not an error.
+
+    >>> import torch
+    >>> from vae_tutorial.data import load_digits
+    >>> from vae_tutorial.pretrained import two_latents
+    >>> kept, x = two_latents(), load_digits(torch.float64).test
+    >>> report = audit(x, encode=kept.encoder, decode=kept.decode, likelihood="gaussian")
+    >>> report.exit_code
+    0
+    """
+    require.number("seconds", seconds, above=0.0)
+    callables = {
+        name: as_callable(name, function)
+        for name, function in (
+            ("encode", encode), ("decode", decode), ("loss", loss), ("draw", draw)
+        )
+    }  # fmt: skip
+    if not any(callables.values()):
+        raise ValueError("nothing to audit: give encode, decode or loss beside the images")
+    images = as_images("x", x)
+    others = None if held_out is None else as_images("held_out", held_out)
+    if others is not None and others.shape[1:] != images.shape[1:]:
+        raise ValueError(
+            f"held_out must have images like x's, {tuple(images.shape[1:])}, "
+            f"got {tuple(others.shape[1:])}"
+        )
+    subject = Subject(
+        images,
+        callables["encode"],
+        callables["decode"],
+        as_likelihood(likelihood),
+        callables["loss"],
+        others,
+        callables["draw"],
+        as_modules(modules),
+    )
+    return _run(subject, seconds, watched)
+
+
+def _run(subject: Subject, seconds: float, watched: Watched) -> Report:
+    start = time.perf_counter()
+    findings: list[Finding] = []
+    said: set[str] = set()  # what callables did wrong, which is reported once
+    for check in watched(CHECKS, len(CHECKS)):
+        left = seconds - (time.perf_counter() - start)
+        with untouched(subject.modules):
+            for module in subject.modules:
+                module.eval()
+            findings += _guarded(check, subject, left, said)
+    took = time.perf_counter() - start
+    return Report(in_order(findings), len(subject.x), took)
+
+
+def _guarded(check: Check, subject: Subject, seconds: float, said: set[str]) -> list[Finding]:
+    """A check's findings; whatever goes wrong inside is a finding too, and ends this check only."""
+
+    def cannot_tell(what: str, reason: str) -> Finding:
+        return Finding(check.name, Verdict.CANNOT_TELL, what, "", reason, check.chapter)
+
+    found: list[Finding] = []
+    if seconds <= 0:
+        return [cannot_tell("no time was left", "Give more seconds, or fewer images.")]
+    try:
+        with time_limit(seconds):
+            for finding in check.run(subject):
+                found.append(finding)
+    except NotGivenError as missing:
+        found.append(cannot_tell(str(missing), "What is not given is not judged."))
+    except AnswerError as answer:
+        if str(answer) in said:
+            found.append(cannot_tell(str(answer), "The same as above."))
+        else:
+            said.add(str(answer))
+            verdict, reason = Verdict.WRONG, "Mend this first: nothing can be read from it."
+            found.append(Finding(check.name, verdict, str(answer), "", reason, check.chapter))
+    except TooSlowError as slow:
+        found.append(cannot_tell(str(slow), "Give more seconds, or fewer images."))
+    return found

@@ -1,0 +1,105 @@
+"""What an audit says: findings, one line each, and the report that they make together."""
+
+import json
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+WIDTH = 88  # columns of the report on a terminal
+
+
+class Verdict(StrEnum):
+    """What a finding says. Only WRONG makes the exit code 1."""
+
+    WRONG = "wrong"  # no sound model looks like this
+    LOOK = "look"  # a sound model may look like this; most that do have a fault
+    SOUND = "sound"  # the measure that a fault of this kind would move is where it should be
+    CANNOT_TELL = "cannot tell"  # not given, not computable, or a measure that never certifies
+
+
+class Finding(NamedTuple):
+    """One line of a report. Numbers are in nats an image unless `measured` names another unit."""
+
+    check: str  # which check found it: "KL", "draws"
+    verdict: Verdict
+    measured: str  # what was seen, with its unit and its error
+    expected: str  # what it should be
+    reason: str  # why that matters, and what to change; sentences
+    chapter: str  # the stem of the chapter that explains it: "03-decomposition"
+    value: float = math.nan  # the number in `measured`
+    standard_error: float = math.nan
+    limit: float = math.nan  # the threshold that the value was held against
+
+
+class Report(NamedTuple):
+    """All findings of an audit, in the order in which they should be read."""
+
+    findings: tuple[Finding, ...]
+    images: int  # how many were looked at
+    seconds: float
+
+    @property
+    def wrong(self) -> tuple[Finding, ...]:
+        """The findings that no sound model has."""
+        return tuple(found for found in self.findings if found.verdict is Verdict.WRONG)
+
+    @property
+    def exit_code(self) -> int:
+        """1 if anything is wrong, else 0."""
+        return int(bool(self.wrong))
+
+    def to_json(self) -> str:
+        """The report for programs: numbers that are not known, or not finite, are null."""
+        rows = [_plain(found._asdict()) for found in self.findings]
+        whole = {"images": self.images, "seconds": round(self.seconds, 1), "findings": rows}
+        return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+    def __str__(self) -> str:
+        counts = [
+            f"{sum(found.verdict is verdict for found in self.findings)} {verdict}"
+            for verdict in Verdict
+        ]
+        head = f"Audit of {self.images} images in {self.seconds:.0f} s: {', '.join(counts)}"
+        return "\n".join([head, *(_lines(found) for found in self.findings)])
+
+
+def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """What is wrong first, then what to look at; inside each, as the checks were made.
+
+    Checks are made in the order in which one fault causes another: data, draws, loss, posterior.
+    So the first line that is wrong is the one to mend first.
+    """
+    order = list(Verdict)
+    return tuple(sorted(findings, key=lambda found: order.index(found.verdict)))
+
+
+def _lines(found: Finding) -> str:
+    head = f"{found.verdict:<12}{found.check:<16}{found.measured}"
+    if found.expected:
+        head += f"; expected: {found.expected}"
+    lines = [*_wrapped(head, 28)]
+    if found.verdict is not Verdict.SOUND:
+        lines += _wrapped(" " * 28 + found.reason, 28)
+        lines += _wrapped(" " * 28 + f"Chapter {found.chapter}", 28)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    """Lines of at most WIDTH columns; the first keeps its spaces, the others are indented."""
+    lines, line = [], ""
+    lead = text[: len(text) - len(text.lstrip())]
+    for word in text.split(" ") if not lead else text.strip().split(" "):
+        if len(lead) + len(line) + 1 + len(word) > WIDTH and line.strip():
+            lines.append(lead + line)
+            line, lead = word, " " * indent
+        else:
+            line = f"{line} {word}" if line else word
+    return [*lines, lead + line]
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in fields.items()
+    }
