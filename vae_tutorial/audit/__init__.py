@@ -9,15 +9,17 @@ Each finding says what was measured, what it should be, and which chapter explai
 measure can only accuse never certifies: its best verdict is that it cannot tell.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vae_tutorial import require
 from vae_tutorial.audit.checks import CHECKS
-from vae_tutorial.audit.findings import Finding, Report, Verdict, in_order
+from vae_tutorial.audit.findings import Finding, Pictures, Report, Verdict, in_order
 from vae_tutorial.audit.guard import TooSlowError, time_limit, untouched
 from vae_tutorial.audit.subject import (
     AnswerError,
@@ -31,6 +33,8 @@ from vae_tutorial.audit.subject import (
 )
 
 __all__ = ["CHECKS", "Finding", "Report", "Verdict", "audit"]
+
+SHOWN = 10  # images of a row of pictures
 
 Watched = Callable[[Iterable[Check], int], Iterable[Check]]
 
@@ -116,8 +120,45 @@ def _run(subject: Subject, seconds: float, watched: Watched) -> Report:
             for module in subject.modules:
                 module.eval()
             findings += _guarded(check, subject, left, said)
+    pictures = _pictures(subject, max(1.0, seconds / 10))
     took = time.perf_counter() - start
-    return Report(in_order(findings), len(subject.x), took)
+    return Report(in_order(findings), len(subject.x), took, pictures)
+
+
+def _pictures(subject: Subject, seconds: float) -> tuple[Pictures, ...]:
+    """Some images, their copies and images made up, where the model gives what that needs."""
+    shape = _shown_as(subject.event)
+    made: list[Pictures] = []
+    if shape is None:
+        return ()
+    try:
+        with untouched(subject.modules), torch.no_grad(), time_limit(seconds):
+            for module in subject.modules:
+                module.eval()
+            x = subject.some(SHOWN)
+            made.append(Pictures("images", _grey(x, shape)))
+            mean = subject.posterior(x).mean
+            made.append(Pictures("their copies, f(μ(x))", _grey(subject.mean_image(mean), shape)))
+            z = subject.noise(SHOWN, subject.latent, seed=SHOWN)
+            made.append(Pictures("made up, f(z), z ~ N(0, I)", _grey(subject.mean_image(z), shape)))
+    except Exception:  # a check has reported what is wrong here
+        return tuple(made)
+    return tuple(made)
+
+
+def _shown_as(event: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape in which an image can be shown: (channels, height, width), or None."""
+    if len(event) == 3 and event[0] in (1, 3):
+        return event
+    if len(event) == 2:
+        return (1, *event)
+    side = math.isqrt(event[0])
+    return (1, side, side) if len(event) == 1 and side**2 == event[0] and side > 1 else None
+
+
+def _grey(images: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Images (n, …) as pictures (n, height, width), colours averaged."""
+    return images.detach().reshape(len(images), *shape).double().mean(1)
 
 
 def _guarded(check: Check, subject: Subject, seconds: float, said: set[str]) -> list[Finding]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 WIDTH = 88  # columns of the report on a terminal
 
 
@@ -16,6 +18,20 @@ class Verdict(StrEnum):
     LOOK = "look"  # a sound model may look like this; most that do have a fault
     SOUND = "sound"  # the measure that a fault of this kind would move is where it should be
     CANNOT_TELL = "cannot tell"  # not given, not computable, or a measure that never certifies
+
+
+class Bars(NamedTuple):
+    """Numbers that a page shows as bars, and what they are, with their unit."""
+
+    label: str
+    heights: tuple[float, ...]
+
+
+class Pictures(NamedTuple):
+    """Images (n, height, width) that a page shows side by side, and what they are."""
+
+    label: str
+    images: Tensor
 
 
 class Finding(NamedTuple):
@@ -30,14 +46,16 @@ class Finding(NamedTuple):
     value: float = math.nan  # the number in `measured`
     standard_error: float = math.nan
     limit: float = math.nan  # the threshold that the value was held against
+    bars: tuple[Bars, ...] = ()
 
 
 class Report(NamedTuple):
     """All findings of an audit, in the order in which they should be read."""
 
     findings: tuple[Finding, ...]
-    images: int  # how many were looked at
+    images: int  # how many there were
     seconds: float
+    pictures: tuple[Pictures, ...] = ()
 
     @property
     def wrong(self) -> tuple[Finding, ...]:
@@ -99,7 +117,9 @@ def _wrapped(text: str, indent: int) -> list[str]:
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in fields.items()
-    }
+    bars = {each.label: [_finite(height) for height in each.heights] for each in fields["bars"]}
+    return {name: _finite(value) for name, value in fields.items()} | {"bars": bars}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The command line's words: six commands, their options, and one-line errors."""
+"""The command line's words: seven commands, their options, and one-line errors."""
 
 import argparse
 import math
@@ -47,6 +47,15 @@ DECOMPRESS = """\
 Write the images of a compressed file as a .npy array, in the type and with the values that they
 had. It needs the run that the file was made with, trained no further. A file that was cut or
 changed is refused, and so is one whose images do not come back: nothing is written then."""
+
+AUDIT = """\
+Look for the known mistakes in a trained VAE: of a run of this package, or of any PyTorch code by
+an adapter. MODULE:NAME is a dict, or a function that returns one, with what the Python function
+`vae_tutorial.audit.audit` takes: encode, decode, likelihood, loss, draw. It may give x, the images,
+as well; --data names a .npy file of them, as the model takes them.
+
+Each line says what was measured, what it should be, and the chapter that explains it. What is not
+given is not judged. The exit code is 1 if anything is wrong, 0 if not, 2 if nothing was audited."""
 
 DOWNLOAD = """\
 Fetch MNIST or Fashion-MNIST into the folder VAE_TUTORIAL_DATA, or else ~/.cache/vae-tutorial. Every
@@ -214,6 +223,7 @@ def parser() -> Parser:
     add_sample(command(commands.sample, "images from the prior", SAMPLE))
     add_compress(command(commands.compress, "images as a short file", COMPRESS))
     add_decompress(command(commands.decompress, "images from such a file", DECOMPRESS))
+    add_audit(command(commands.audit, "look for the known mistakes in a VAE", AUDIT))
     download = command(commands.download, "fetch a data set", DOWNLOAD)
     download.add_argument("name", choices=tuple(mirrors.SOURCES))
     return main
@@ -275,6 +285,18 @@ def add_decompress(decompress: argparse.ArgumentParser) -> None:
     add_run(add)
     add("file", type=file, help="what `compress` wrote")
     add("output", type=array, help="the array to write: .npy")
+
+
+def add_audit(audit: argparse.ArgumentParser) -> None:
+    """The options of `audit`."""
+    add = audit.add_argument
+    add("run", type=folder, nargs="?", help="the folder of a run")
+    add("--adapter", metavar="MODULE:NAME", help="what gives the model, instead of a run")
+    add("--data", type=file, metavar="FILE", help="the images, a .npy file, for an adapter")
+    add("--held-out", type=file, metavar="FILE", help="images that it was not trained on")
+    add("--json", type=file, metavar="FILE", help="write the report as JSON; - is the screen")
+    add("--html", type=file, metavar="FILE", help="write the report as a page with pictures")
+    add("--seconds", type=positive, default=60.0, help="for all checks together (%(default)s)")
 
 
 def add_run(add: Callable) -> None:

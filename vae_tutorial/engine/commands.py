@@ -19,7 +19,9 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vae_tutorial import datasets, importance, noise
-from vae_tutorial.engine import archive, compression, memory, runs
+from vae_tutorial.audit import audit as audited
+from vae_tutorial.audit.page import page
+from vae_tutorial.engine import archive, auditing, compression, memory, runs
 from vae_tutorial.engine.checkpoints import read_whole
 from vae_tutorial.engine.folders import PICTURE, Config, describe, load_trained
 from vae_tutorial.engine.provenance import provenance
@@ -45,6 +47,7 @@ SHARPNESS = 150  # dots an inch
 CELL = 56  # dots of an image's longer side at least, so that 8 pixels can be seen
 GAP = 4  # dots between two images
 ACTIVE = 0.01  # variance over images of a latent's posterior mean: Burda et al. 2016, section 5.2
+STANDARD_OUTPUT = Path("-")  # the name under which a command writes to the screen
 HELD_OUT = "held-out"  # the word for a run's held-out images
 AT_ONCE = 100  # images between two moves of the progress bar
 
@@ -217,6 +220,35 @@ def decompress(options: argparse.Namespace) -> int:
     write_whole(options.output, buffer.getvalue())
     say(f"{len(images)} images are in {options.output}, each bit as it was")
     return 0
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Print what an audit finds, and write it as JSON and as a page; 1 if anything is wrong."""
+    if options.json is None:
+        require_output()
+    for path in (options.json, options.html):
+        if path is not None and path != STANDARD_OUTPUT:
+            require_folder_of(path)
+    if (options.run is None) == (options.adapter is None):
+        raise ValueError("give the folder of a run, or --adapter MODULE:NAME, and not both")
+    if options.run is not None:
+        if options.data is not None or options.held_out is not None:
+            raise ValueError("--data and --held-out go with --adapter; a run knows its images")
+        arguments = auditing.of_run(options.run)
+        about = str(options.run)
+    else:
+        arguments = auditing.of_adapter(options.adapter, options.data, options.held_out)
+        about = options.adapter
+    report = audited(arguments.pop("x"), **arguments, seconds=options.seconds, watched=progress)
+    if options.html is not None:
+        write_whole(options.html, page(report, f"Audit of {about}").encode())
+    if options.json == STANDARD_OUTPUT:
+        answer(report.to_json().rstrip())
+    else:
+        answer(str(report))
+        if options.json is not None:
+            write_whole(options.json, report.to_json().encode())
+    return report.exit_code
 
 
 def images_to_compress(source: str, config: Config, count: int | None) -> compression.Levels:

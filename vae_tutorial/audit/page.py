@@ -1,0 +1,111 @@
+"""A report as one HTML file: no server, no network, no script; pictures inside."""
+
+import base64
+import html
+import io
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from vae_tutorial.audit.findings import Bars, Finding, Pictures, Report, Verdict
+
+MARKS = {Verdict.WRONG: "✗", Verdict.LOOK: "!", Verdict.SOUND: "✓", Verdict.CANNOT_TELL: "?"}
+HEIGHT, GAP = 60, 2  # of bars, in pixels
+WIDEST = 420  # of a row of bars
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --quiet: #595959; --line: #ccc;
+  --wrong: #a4262c; --look: #8a5300; --sound: #1f6f3f; --cannot-tell: #595959; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #161616; --quiet: #b3b3b3;
+  --line: #444; --wrong: #ff8f8f; --look: #f0b45c; --sound: #7fd49b; --cannot-tell: #b3b3b3; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+section { border-top: 1px solid var(--line); padding: .8rem 0; }
+h2 { font-size: 1.05rem; margin: 0; }
+p { margin: .3rem 0; } .quiet { color: var(--quiet); }
+.wrong { color: var(--wrong); } .look { color: var(--look); } .sound { color: var(--sound); }
+.cannot-tell { color: var(--cannot-tell); }
+img { image-rendering: pixelated; width: 100%; max-width: 40rem; height: auto; }
+svg rect { fill: var(--ink); } figure { margin: .5rem 0; } figcaption { color: var(--quiet); }
+"""
+
+
+def page(report: Report, title: str = "Audit of a VAE") -> str:
+    """The report as a self-contained HTML page, the gravest findings first.
+
+    >>> page(Report((), 2, 0.0)).startswith("<!doctype html>")
+    True
+    """
+    counts = ", ".join(
+        f"{sum(found.verdict is verdict for found in report.findings)} {verdict}"
+        for verdict in Verdict
+    )
+    body = [
+        f"<h1>{html.escape(title)}</h1>",
+        f"<p>{report.images} images, {report.seconds:.0f} seconds: {counts}. The first finding "
+        "that is wrong is the one to mend first.</p>",
+        *map(_picture, report.pictures),
+        *map(_section, report.findings),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body>\n</html>\n"
+    )
+
+
+def _section(found: Finding) -> str:
+    name = found.verdict.replace(" ", "-")
+    said = found.measured + (f"; expected: {found.expected}" if found.expected else "")
+    lines = [
+        f'<section><h2><span class="{name}">{MARKS[found.verdict]} {found.verdict}</span> '
+        f"{html.escape(found.check)}</h2>",
+        f"<p>{html.escape(said)}</p>",
+        f'<p class="quiet">{html.escape(found.reason)} Chapter {html.escape(found.chapter)}.</p>',
+        *map(_bars, found.bars),
+        "</section>",
+    ]
+    return "\n".join(lines)
+
+
+def _bars(bars: Bars) -> str:
+    """A row of bars from zero up, each with its number as a tooltip."""
+    heights = np.nan_to_num(np.maximum(np.asarray(bars.heights, dtype=float), 0.0))
+    most = max(float(heights.max(initial=0.0)), 1e-300)
+    width = max(1.0, min(24.0, WIDEST / max(len(heights), 1) - GAP))
+    drawn = [
+        f'<rect x="{i * (width + GAP):.1f}" y="{HEIGHT * (1 - height / most):.1f}" '
+        f'width="{width:.1f}" height="{HEIGHT * height / most:.1f}">'
+        f"<title>{i + 1}: {height:.4g}</title></rect>"
+        for i, height in enumerate(heights)
+    ]
+    across = len(heights) * (width + GAP)
+    label = html.escape(f"{bars.label}, at most {most:.3g}")
+    return (
+        f'<figure><svg role="img" aria-label="{label}" width="{across:.0f}" height="{HEIGHT}">'
+        f"{''.join(drawn)}</svg><figcaption>{label}</figcaption></figure>"
+    )
+
+
+def _picture(pictures: Pictures) -> str:
+    name = html.escape(pictures.label)
+    return (
+        f'<figure><img alt="{name}" src="data:image/png;base64,{_png(pictures.images)}">'
+        f"<figcaption>{name}</figcaption></figure>"
+    )
+
+
+def _png(images: Tensor) -> str:
+    """Images (n, height, width) side by side, dark where they are large: base64 of a PNG."""
+    low, high = images.min(), images.max()
+    grey = (255 * (1 - (images - low) / (high - low).clamp(min=1e-12))).byte().cpu().numpy()
+    height, width = grey.shape[1:]
+    row = np.full((height, len(grey) * (width + 1)), 255, dtype=np.uint8)
+    for i, image in enumerate(grey):
+        row[:, i * (width + 1) : i * (width + 1) + width] = image
+    file = io.BytesIO()
+    Image.fromarray(row).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
