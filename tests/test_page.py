@@ -1,0 +1,82 @@
+"""The page of a report: whole in one file, valid, escaped, its pictures as they are."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import torch
+from PIL import Image
+
+from vae_tutorial.audit.findings import Bars, Finding, Pictures, Report, Verdict
+from vae_tutorial.audit.page import page
+
+VOID = {"meta", "img"}
+FOUND = Finding(
+    "rate",
+    Verdict.CANNOT_TELL,
+    "a < b & c",
+    '"three"',
+    "Look <here>.",
+    "07-linear",
+    bars=(Bars("KL by latent, nats", (2.0, 0.5, float("nan"), -1.0)),),
+)
+IMAGES = torch.tensor([[[0.0, 1.0], [0.5, 0.25]], [[1.0, 0.0], [0.0, 0.0]]])
+REPORT = Report((FOUND,), 7, 3.2, (Pictures("images", IMAGES),))
+
+
+class Nesting(HTMLParser):
+    """Raises where a tag is closed that is not the last one open."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_tags_are_closed_in_order_and_text_is_escaped():
+    made = page(REPORT, "Audit of <runs/a>")
+    nesting = Nesting()
+    nesting.feed(made)
+    assert nesting.open == []
+    assert "a &lt; b &amp; c; expected: &quot;three&quot;" in made
+    assert "Look &lt;here&gt;. Chapter 07-linear." in made
+    assert made.count("Audit of &lt;runs/a&gt;") == 2
+    assert "? cannot tell" in made
+
+
+def test_nothing_is_fetched_and_nothing_runs():
+    made = page(REPORT)
+    assert not re.search(r"(src|href)=\"(?!data:)", made)
+    assert "<script" not in made
+    assert "http" not in made
+
+
+def test_bars_stand_on_one_line_in_proportion_and_below_zero_there_is_none():
+    made = page(REPORT)
+    bars = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="[\d.]+" height="([\d.]+)">', made)
+    tops, heights = ([float(bar[i]) for bar in bars] for i in (1, 2))
+    assert heights == [60.0, 15.0, 0.0, 0.0]
+    assert [top + height for top, height in zip(tops, heights, strict=True)] == [60.0] * 4
+    assert "KL by latent, nats, at most 2" in made
+
+
+def test_a_picture_shows_the_images_dark_where_they_are_large():
+    encoded = re.search(r"data:image/png;base64,([^\"]+)", page(REPORT)).group(1)
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    assert shown.shape == (2, 6)
+    expected = np.floor(255 * (1 - IMAGES.numpy()))
+    assert np.array_equal(shown[:, :2], expected[0])
+    assert np.array_equal(shown[:, 3:5], expected[1])
+    assert (shown[:, [2, 5]] == 255).all()
+
+
+def test_a_report_without_findings_is_a_page_too():
+    Nesting().feed(page(Report((), 2, 0.0)))
