@@ -257,7 +257,7 @@
       step: stage.readout("last step"),
       table: stage.readout(""),
       sum: stage.readout(""),
-      cost: stage.readout("cost so far"),
+      cost: stage.readout("cost"),
       decoder: stage.readout("s as the encoder had it"),
     };
 
