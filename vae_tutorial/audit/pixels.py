@@ -487,7 +487,7 @@ def decoder_noise(subject: Subject) -> Iterator[Finding]:
     images = _enough(subject.some())
     view = gaussian_view(subject, images)
     error = Average.of((view.x - view.decoded).square().mean((0, 2)))
-    best = f"mean squared error {error:.3g} a pixel"
+    best = f"mean squared error {error:.2g} a pixel"
     report = partial(Finding, "decoder noise", chapter=GAUSSIAN)
     if error.mean == 0:
         raise NotGivenError("every copy is exact: no σ > 0 is the best one")
@@ -508,7 +508,7 @@ def decoder_noise(subject: Subject) -> Iterator[Finding]:
     sigma = f"σ = {math.exp(0.5 * view.log_variance.item()):.3g}, " if _states(subject) else ""
     yield report(
         Verdict.LOOK if far else Verdict.SOUND,
-        f"{sigma}{best}: squared error / σ² is {ratio:.3g}, and {lost:.1f} nats an image are lost",
+        f"{sigma}{best}: squared error / σ² is {ratio:.2g}, and {lost:.1f} nats an image are lost",
         f"1; between {1 / OFF:.2g} and {OFF:.0f}",
         f"The best σ² for these maps is the mean squared error: σ = {math.sqrt(error.mean):.2g}. "
         "Train with that, or learn σ. Above 1 the model is surer than its copies are good; below "
@@ -725,7 +725,7 @@ def compressor(subject: Subject) -> Iterator[Finding]:
         f"{'held-out images' if held_out else 'x'} of {levels.number} grey levels",
         "fewer than the compressor",
         "A general compressor, which knows nothing of images, needs no more bits. Train for "
-        "longer, or lower σ: noise much wider than a grey step is paid for in every pixel.",
+        "longer, or bring σ² to the mean squared error: every pixel pays for a wrong one.",
         "15-coding",
         value=own.mean,
         standard_error=own.error,
