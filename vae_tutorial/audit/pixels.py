@@ -20,7 +20,7 @@ from vae_tutorial.audit.subject import MOST_NUMBERS, Check, NotGivenError, Subje
 from vae_tutorial.decomposition import LinearGaussian
 from vae_tutorial.gaussians import log_normal
 from vae_tutorial.likelihoods import NORMAL, ROUNDED, CellPixels
-from vae_tutorial.linear import evidence_at_mean
+from vae_tutorial.linear import evidence_at_mean, most_likely_at, spectrum
 
 SLACK = 1e-6  # beyond [0, 1], or away from 0 and 1, from rounding
 ERRORS = 4.0  # standard errors that chance does not reach: 1 in 16,000 for a Gaussian
@@ -35,7 +35,7 @@ HEAD_ROOM = 10.0  # between the largest activation seen and that: other images w
 LAYERS = 3  # named in a report
 OFF = 4.0  # times by which σ² may be off before it is a fault: twice in σ
 MOST_LEVELS = 256  # grey levels that a byte holds
-MOST_BYTES = 2**20  # that a compressor is given, for the time that it takes
+MOST_BYTES = 2**19  # that a compressor is given, for the time that it takes
 LEAKED = 0.01  # of the held-out images that may occur in the data by chance
 WORTH = 0.02  # nats a pixel that a difference must have to be worth a look
 
@@ -100,7 +100,7 @@ def _base(answer: Any) -> Any:
     return _base(answer.base_dist) if isinstance(answer, Independent) else answer
 
 
-def gaussian_view(subject: Subject, images: Tensor) -> View:
+def gaussian_view(subject: Subject, images: Tensor, draws: int = DRAWS) -> View:
     """Images (n, …) under the model's own Gaussian; NotGivenError if p(x|z) is none."""
 
     def read(z: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -111,7 +111,7 @@ def gaussian_view(subject: Subject, images: Tensor) -> View:
             raise NotGivenError("p(x|z) is not a Gaussian whose σ can be read")
         return answer, None
 
-    return _view(subject, images, read)
+    return _view(subject, images, read, draws)
 
 
 def bernoulli_view(subject: Subject, images: Tensor, draws: int = DRAWS) -> View:
@@ -132,7 +132,7 @@ Read = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 @torch.no_grad()
-def _view(subject: Subject, images: Tensor, read: Read, most: int = DRAWS) -> View:
+def _view(subject: Subject, images: Tensor, read: Read, most: int) -> View:
     posterior = subject.posterior(images)
     count = len(images)
     draws = max(1, min(most, MOST_NUMBERS // (count * subject.pixels)))
@@ -316,7 +316,7 @@ def decoded_range(subject: Subject) -> Iterator[Finding]:
     """A Gaussian's decoder gives means of pixels: in the data's range, and no logits."""
     if family(subject) != "gaussian":
         return
-    x, decoded, _, _ = gaussian_view(subject, subject.some())
+    x, decoded, _, _ = gaussian_view(subject, subject.some(), draws=1)
     low, high = x.min().item(), x.max().item()
     margin = WIDE * (high - low)
     stray = ((decoded < low - margin) | (decoded > high + margin)).double().mean().item()
@@ -372,7 +372,7 @@ def constant_pixels(subject: Subject) -> Iterator[Finding]:
     """A learned σ of a pixel that never changes runs to zero, and its density to infinity."""
     if family(subject) != "gaussian" or _states(subject):
         return
-    view = gaussian_view(subject, subject.some())
+    view = gaussian_view(subject, subject.some(), draws=1)
     if view.log_variance is None:
         return
     still = view.x.amin(0) == view.x.amax(0)  # (D,)
@@ -571,13 +571,24 @@ def linear_score(seen: Tensor, x: Tensor, latent: int, log_variance: Tensor) -> 
     latents it is one Gaussian of full covariance, no eigenvalue below the noise.
     """
     deviation = (0.5 * log_variance).exp()
-    scaled, offset = seen / deviation, (seen / deviation).mean(0)
-    _, singular, axes = torch.linalg.svd(scaled - offset, full_matrices=False)
-    eigenvalues = singular[:latent].square() / len(seen)
-    weight = axes[:latent].mT * (eigenvalues - 1).clamp(min=0).sqrt()  # eq-best-weight
-    model = LinearGaussian(weight, offset, offset.new_ones(()))
-    jacobian = 0.5 * log_variance.expand_as(offset).sum()
+    scaled = seen / deviation
+    if len(seen) < scaled.shape[1]:
+        model = _linear_of_few(scaled, latent)
+    else:
+        model = most_likely_at(spectrum(scaled), latent, scaled.new_ones(()))
+    jacobian = 0.5 * log_variance.expand(scaled.shape[1:]).sum()
     return evidence_at_mean(model, x / deviation) - jacobian
+
+
+def _linear_of_few(images: Tensor, latent: int) -> LinearGaussian:
+    """`most_likely_at` a variance of 1, of fewer images (n, D) than pixels: matrices n by n."""
+    centred = images - images.mean(0)
+    rising, columns = torch.linalg.eigh(centred @ centred.mT / len(images))  # (n,), (n, n)
+    eigenvalues, columns = rising.flip(0)[:latent], columns.flip(1)[:, :latent]
+    share = (1 - 1 / eigenvalues.clamp(min=1)) / len(images)  # of λ, that lies above the noise
+    return LinearGaussian(
+        centred.mT @ (columns * share.sqrt()), images.mean(0), images.new_ones(())
+    )
 
 
 def independent_score(seen: Tensor, x: Tensor) -> Tensor:
