@@ -11,11 +11,19 @@ import scipy.stats
 import sound
 import torch
 from torch import nn
-from torch.distributions import Bernoulli, Independent, Laplace, MultivariateNormal, Normal, kl
+from torch.distributions import (
+    Bernoulli,
+    Distribution,
+    Independent,
+    Laplace,
+    MultivariateNormal,
+    Normal,
+    kl,
+)  # fmt: skip
 
 import vae_tutorial.audit as auditing
 from vae_tutorial.audit import Verdict, pixels
-from vae_tutorial.audit.subject import NotGivenError, Subject, as_likelihood
+from vae_tutorial.audit.subject import AnswerError, NotGivenError, Subject, as_likelihood
 from vae_tutorial.data import load_digits
 
 MINE = (*pixels.DOMAIN, *pixels.FIT)
@@ -188,7 +196,7 @@ def test_without_other_images_each_half_is_scored_by_the_other():
         assert not set(known.flatten().tolist()) & set(x.flatten().tolist())
         return x.flatten() + 100 * len(known)
 
-    assert pixels.unseen(score, seen, None).tolist() == [300, 301, 202, 203, 204]
+    assert pixels.unseen(score, seen, None).tolist() == [200, 301, 202, 303, 204]
     assert pixels.unseen(score, seen, torch.full((1, 1), 9.0)).tolist() == [509]
 
 
@@ -342,7 +350,7 @@ def test_a_whole_audit_leaves_no_trace(monkeypatch):
         held_out=trained.test,
     )
     assert report.exit_code == 0
-    assert len(report.findings) == 9
+    assert len(report.findings) == 10
     assert not any(part._forward_hooks for part in trained.model.modules())
     assert all(map(torch.equal, before, trained.model.parameters()))
 
@@ -559,6 +567,58 @@ def test_pixels_that_never_change_do_not_excuse_the_others():
     assert pixels.squared_ratio(shared).tolist() == [0.5, 0.5]
 
 
+def test_what_pictures_hold_of_the_variance():
+    x = torch.tensor([[0.0, 1], [2, 5], [4, 3]], dtype=torch.float64)
+    picture = torch.tensor([[1.0, 1], [2, 4], [4, 4]], dtype=torch.float64)
+    total = np.var(x.numpy(), axis=0).sum() * 3
+    expected = 1 - ((x - picture) ** 2).sum().item() / total
+    assert pixels.explained(x, picture[None]).mean == pytest.approx(expected)
+    assert pixels.explained(x, x[None]).mean == 1
+    assert pixels.explained(x, x.mean(0).expand(1, 3, 2)).mean == pytest.approx(0)
+
+
+def test_copies_that_do_not_depend_on_the_image():
+    for trained, likelihood in ((sound.gaussian(), 0.15), (sound.bernoulli(), "bernoulli")):
+        assert only(pixels.copies, subject_of(trained, likelihood)).value > 0.4
+        blind = subject_of(
+            trained, likelihood, encode=lambda x: (torch.zeros(len(x), 8), torch.zeros(len(x), 8))
+        )
+        finding = only(pixels.copies, blind)
+        assert finding.verdict is LOOK
+        assert finding.value < 0
+
+
+def test_copies_that_cannot_be_judged():
+    trained = sound.gaussian()
+    same = subject_of(trained, 0.15, trained.train[:1].expand(60, 64))
+    with pytest.raises(NotGivenError, match="the same"):
+        list(pixels.copies(same))
+    own = subject_of(trained, lambda x, decoded: x.sum(-1))
+    with pytest.raises(NotGivenError, match="own log-density"):
+        list(pixels.copies(own))
+    nameless = subject_of(trained, None, decode=lambda z: Nameless(validate_args=False))
+    with pytest.raises(NotGivenError, match="no mean"):
+        list(pixels.copies(nameless))
+
+
+class Nameless(Distribution):
+    """A distribution of torch that knows no mean."""
+
+
+def test_a_distribution_of_another_size_is_an_answer_to_mend():
+    trained = sound.gaussian()
+    shared = subject_of(trained, None, decode=lambda z: Normal(torch.zeros(64), 1.0))
+    for check in (pixels.decoded_range, pixels.decoder_noise, pixels.baselines):
+        with pytest.raises(AnswerError, match=r"64 pixels, got \(64,\)"):
+            list(check(shared))
+
+
+def test_a_normal_beside_a_stated_sigma_is_read_as_it_is():
+    trained = learned()
+    twice, once = (only(pixels.decoder_noise, subject_of(trained, each)) for each in (9.0, None))
+    assert twice == once
+
+
 def test_a_linear_model_does_better():
     trained = sound.gaussian()
     broken = subject_of(  # codes in the wrong order, as after a wrong reshape
@@ -685,6 +745,14 @@ def test_few_images_cannot_tell():
     for check in (pixels.baselines, pixels.compressor, pixels.overfitting):
         with pytest.raises(NotGivenError, match="20 images are too few"):
             list(check(fewer))
+
+
+def test_images_in_half_precision():
+    trained = sound.gaussian()
+    x, other = trained.train[:60].bfloat16(), trained.train[50:150].bfloat16()
+    subject = subject_of(trained, 0.15, x, held_out=other)
+    assert only(pixels.leaks, subject).value == 0.1
+    assert only(pixels.scale, subject).verdict is SOUND
 
 
 def test_what_was_not_given_is_not_judged():

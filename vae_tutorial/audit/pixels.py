@@ -16,7 +16,7 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vae_tutorial.audit.findings import Finding, Verdict
-from vae_tutorial.audit.subject import MOST_NUMBERS, Check, NotGivenError, Subject
+from vae_tutorial.audit.subject import MOST_NUMBERS, AnswerError, Check, NotGivenError, Subject
 from vae_tutorial.decomposition import LinearGaussian
 from vae_tutorial.gaussians import log_normal
 from vae_tutorial.likelihoods import NORMAL, ROUNDED, CellPixels
@@ -138,16 +138,26 @@ def _view(subject: Subject, images: Tensor, read: Read, most: int) -> View:
     draws = max(1, min(most, MOST_NUMBERS // (count * subject.pixels)))
     z = posterior.draw(subject.noise(draws, count, subject.latent, seed=0))  # (K, n, latent)
     parts = [read(part) for part in z]
-    flat = partial(torch.reshape, shape=(draws, count, -1))
-    decoded = flat(torch.stack([part for part, _ in parts])).double()  # (K, n, D)
-    spreads = [spread for _, spread in parts if spread is not None]
+    flat = partial(_flat, count=count, pixels=subject.pixels)
+    decoded = torch.stack([flat(part) for part, _ in parts])  # (K, n, D)
+    spreads = [flat(spread) for _, spread in parts if spread is not None]
     stated = subject.likelihood.sigma if not spreads and _states(subject) else None
-    log_variance = (
-        flat(torch.stack(spreads)).double() if spreads
-        else None if stated is None
-        else decoded.new_tensor(2 * math.log(stated))
-    )  # fmt: skip
+    log_variance = None
+    if spreads:
+        log_variance = torch.stack(spreads)  # (K, n, D)
+    elif stated is not None:
+        log_variance = decoded.new_tensor(2 * math.log(stated))  # ()
     return View(images.flatten(1).double(), decoded, log_variance, posterior.kl_to_prior())
+
+
+def _flat(part: Tensor, count: int, pixels: int) -> Tensor:
+    """What was decoded, as (n, D) in float64; AnswerError where it has another size."""
+    if part.shape[:1] != (count,) or part[0].numel() != pixels:
+        raise AnswerError(
+            f"decode's distribution must be of {count} images with {pixels} pixels, "
+            f"got {tuple(part.shape)}"
+        )
+    return part.reshape(count, pixels).double()
 
 
 def _states(subject: Subject) -> bool:
@@ -370,10 +380,10 @@ def scale(subject: Subject) -> Iterator[Finding]:
 
 def constant_pixels(subject: Subject) -> Iterator[Finding]:
     """A learned σ of a pixel that never changes runs to zero, and its density to infinity."""
-    if family(subject) != "gaussian" or _states(subject):
+    if family(subject) != "gaussian":
         return
     view = gaussian_view(subject, subject.some(), draws=1)
-    if view.log_variance is None:
+    if view.log_variance is None or view.log_variance.ndim == 0:  # σ is the same everywhere
         return
     still = view.x.amin(0) == view.x.amax(0)  # (D,)
     count = int(still.sum())
@@ -505,7 +515,8 @@ def decoder_noise(subject: Subject) -> Iterator[Finding]:
     ratio = Average.of(squared_ratio(view))
     far = abs(math.log(ratio.mean)) - ERRORS * ratio.error / ratio.mean > math.log(OFF)
     lost = nats_lost(ratio.mean, subject.pixels)
-    sigma = f"σ = {math.exp(0.5 * view.log_variance.item()):.3g}, " if _states(subject) else ""
+    shared = view.log_variance.ndim == 0
+    sigma = f"σ = {math.exp(0.5 * view.log_variance.item()):.3g}, " if shared else ""
     yield report(
         Verdict.LOOK if far else Verdict.SOUND,
         f"{sigma}{best}: squared error / σ² is {ratio:.2g}, and {lost:.1f} nats an image are lost",
@@ -518,6 +529,50 @@ def decoder_noise(subject: Subject) -> Iterator[Finding]:
         standard_error=ratio.error,
         limit=OFF,
     )
+
+
+def explained(x: Tensor, pictures: Tensor) -> Average:
+    """The share of the variance of images (n, D) that pictures of them (K, n, D) hold.
+
+    It is 1 for copies, and 0 where the mean image would do as well.
+    """
+    spread = (x - x.mean(0)).square().sum(-1)  # (n,)
+    left = (x - pictures).square().sum(-1).mean(0)  # (n,)
+    return Average.of((spread - left) / spread.mean())
+
+
+@torch.no_grad()
+def copies(subject: Subject) -> Iterator[Finding]:
+    """What f(z) holds of the images: the rest is blur in its picture and noise in a draw."""
+    if family(subject) == "own":
+        raise NotGivenError("what decode gives under an own log-density is not known to be a mean")
+    images = _enough(subject.some())
+    posterior = subject.posterior(images)
+    z = posterior.draw(subject.noise(1, len(images), subject.latent, seed=0))[0]
+    x = images.flatten(1).double()
+    if (x == x[0]).all():
+        raise NotGivenError("all images are the same: there is no variance to hold")
+    share = explained(x, _mean_image(subject, z)[None].double())
+    yield Finding(
+        "copies",
+        Verdict.LOOK if share.mean < ERRORS * share.error else Verdict.SOUND,
+        f"f(z) at a draw of q(z|x) holds {share:.1%} of the images' variance",
+        "more than 0, which is the mean image's share",
+        "Copies are no better than the mean image: the decoder does not use z, z says nothing of "
+        "x, or the noise of q drowns it. A picture of f(z) is a mean, so it is blurred where z "
+        "does not decide; a draw of p(x|z) has noise there.",
+        "09-training",
+        value=share.mean,
+        standard_error=share.error,
+        limit=ERRORS * share.error,
+    )
+
+
+def _mean_image(subject: Subject, z: Tensor) -> Tensor:
+    try:
+        return subject.mean_image(z)
+    except NotImplementedError as missing:
+        raise NotGivenError("the distribution that decode gives has no mean") from missing
 
 
 def _enough(images: Tensor) -> Tensor:
@@ -604,8 +659,10 @@ def unseen(score: Score, seen: Tensor, x: Tensor | None) -> Tensor:
     """score(seen, x); without other images x, each half of those seen by the other half."""
     if x is not None:
         return score(seen, x)
-    half = len(seen) // 2
-    return torch.cat([score(seen[half:], seen[:half]), score(seen[:half], seen[half:])])
+    scores = torch.empty(len(seen)).to(seen)
+    scores[::2] = score(seen[1::2], seen[::2])  # every other one: data may be in order of class
+    scores[1::2] = score(seen[::2], seen[1::2])
+    return scores
 
 
 class Baseline(NamedTuple):
@@ -774,8 +831,8 @@ def leaks(subject: Subject) -> Iterator[Finding]:
 
 
 def _rows(images: Tensor) -> list[bytes]:
-    flat = (images.flatten(1) + 0.0).cpu().numpy()  # −0 and 0 are one number
-    return [row.tobytes() for row in flat]
+    flat = (images.flatten(1) + 0.0).contiguous().cpu()  # −0 and 0 are one number
+    return [row.tobytes() for row in flat.view(torch.uint8).numpy()]  # of any type of float
 
 
 @torch.no_grad()
@@ -831,6 +888,7 @@ DOMAIN: tuple[Check, ...] = (
 )
 FIT: tuple[Check, ...] = (
     Check("decoder noise", GAUSSIAN, decoder_noise),
+    Check("copies", "09-training", copies),
     Check("baselines", "10-choices", baselines),
     Check("compressor", "15-coding", compressor),
     Check("leak", "11-evaluation", leaks),
