@@ -174,8 +174,8 @@ def entropy_floor(x: Tensor) -> Tensor:
 
 
 def grey_share(x: Tensor) -> float:
-    """The share of pixels strictly between 0 and 1."""
-    return ((x > SLACK) & (x < 1 - SLACK)).double().mean().item()
+    """The share of pixels that are neither 0 nor 1, beyond rounding."""
+    return ((x.abs() > SLACK) & ((x - 1).abs() > SLACK)).double().mean().item()
 
 
 def grey_levels(x: Tensor) -> Levels | None:
@@ -499,8 +499,7 @@ def decoder_noise(subject: Subject) -> Iterator[Finding]:
     error = Average.of((view.x - view.decoded).square().mean((0, 2)))
     best = f"mean squared error {error:.2g} a pixel"
     report = partial(Finding, "decoder noise", chapter=GAUSSIAN)
-    if error.mean == 0:
-        raise NotGivenError("every copy is exact: no σ > 0 is the best one")
+    _positive(error.mean)
     if view.log_variance is None:
         yield report(
             Verdict.CANNOT_TELL,
@@ -513,7 +512,7 @@ def decoder_noise(subject: Subject) -> Iterator[Finding]:
         )
         return
     ratio = Average.of(squared_ratio(view))
-    far = abs(math.log(ratio.mean)) - ERRORS * ratio.error / ratio.mean > math.log(OFF)
+    far = abs(math.log(_positive(ratio.mean))) - ERRORS * ratio.error / ratio.mean > math.log(OFF)
     lost = nats_lost(ratio.mean, subject.pixels)
     shared = view.log_variance.ndim == 0
     sigma = f"σ = {math.exp(0.5 * view.log_variance.item()):.3g}, " if shared else ""
@@ -549,10 +548,7 @@ def copies(subject: Subject) -> Iterator[Finding]:
     images = _enough(subject.some())
     posterior = subject.posterior(images)
     z = posterior.draw(subject.noise(1, len(images), subject.latent, seed=0))[0]
-    x = images.flatten(1).double()
-    if (x == x[0]).all():
-        raise NotGivenError("all images are the same: there is no variance to hold")
-    share = explained(x, _mean_image(subject, z)[None].double())
+    share = explained(images.flatten(1).double(), _mean_image(subject, z)[None].double())
     yield Finding(
         "copies",
         Verdict.LOOK if share.mean < ERRORS * share.error else Verdict.SOUND,
@@ -578,7 +574,15 @@ def _mean_image(subject: Subject, z: Tensor) -> Tensor:
 def _enough(images: Tensor) -> Tensor:
     if len(images) < FEW:
         raise NotGivenError(f"{len(images)} images are too few for a standard error: give {FEW}")
+    if (images == images[:1]).all():
+        raise NotGivenError("all images are the same: nothing is left to fit")
     return images
+
+
+def _positive(error: float) -> float:
+    if error == 0:
+        raise NotGivenError("every copy is exact: no σ above 0 is the best one")
+    return error
 
 
 # Fit: against models that need no training
@@ -606,14 +610,16 @@ def bounded(subject: Subject, images: Tensor, fallback: float | None = None) -> 
         view = bernoulli_view(subject, images)
         share = grey_share(view.x)
         if share > 0:
-            raise NotGivenError(f"{share:.1%} of the pixels are grey: a Bernoulli has no log p(x)")
+            raise NotGivenError(
+                f"{share:.1%} of the pixels are neither 0 nor 1: a Bernoulli has no log p(x)"
+            )
         score = bernoulli_score(view.x, view.decoded).mean(0)  # (n,)
         return Bounded(view, score - view.kl, view.x.new_empty(0))
     view = gaussian_view(subject, images)
     log_variance = view.log_variance
     if log_variance is None:
         best = (view.x - view.decoded).square().mean().item() if fallback is None else fallback
-        log_variance = view.x.new_tensor(math.log(best))
+        log_variance = view.x.new_tensor(math.log(_positive(best)))
     score = log_normal(view.x, view.decoded, log_variance).mean(0)  # (n,)
     return Bounded(view, score - view.kl, log_variance)
 
