@@ -402,6 +402,16 @@ def test_grey_pixels_under_a_bernoulli():
             list(check(subject))
 
 
+def test_grey_pixels_do_not_end_the_other_checks():
+    trained = sound.gaussian()
+    x, z = trained.train[:3], torch.zeros(2, 3, 8)
+    with pytest.raises(NotGivenError, match="not binary"):
+        subject_of(trained, "bernoulli").log_likelihood(x, z)
+    named = subject_of(trained, None, decode=lambda z: Bernoulli(logits=trained.model.decode(z)))
+    with pytest.raises(AnswerError, match="support"):
+        named.log_likelihood(x, z)
+
+
 @pytest.mark.parametrize(
     "wrap", [lambda given: given, lambda given: Bernoulli(logits=given)], ids=["tensor", "torch"]
 )
