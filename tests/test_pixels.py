@@ -2,6 +2,7 @@
 
 import bz2
 import math
+from collections import Counter
 from contextlib import suppress
 from functools import cache, partial
 
@@ -355,27 +356,34 @@ def test_a_whole_audit_leaves_no_trace(monkeypatch):
     assert all(map(torch.equal, before, trained.model.parameters()))
 
 
+NOT_DONE = {"linear model", "one Bernoulli", "compressor", "copies"}  # looks at brief training
+
+
 @pytest.mark.slow
-def test_false_alarms_over_many_sound_models():
-    """Wrong never; a look at the images themselves never; at the fit only where it is not done."""
-    alarms = []
+@pytest.mark.parametrize(
+    ("latent", "epochs", "allowed"),
+    [
+        (2, 2, NOT_DONE),
+        (8, 5, NOT_DONE),
+        (2, 40, {"compressor"}),  # two latents leave an error above σ² = 0.15²
+        (16, 40, {"linear model"}),  # which learns sixteen directions sooner
+    ],
+)
+def test_false_alarms_over_many_sound_models(latent, epochs, allowed):
+    """Never wrong; and a look at nothing but the fit, where more training is what it needs."""
+    looks = Counter()
     for seed in range(5):
-        for latent, epochs in ((2, 2), (2, 40), (8, 5), (16, 40)):
-            for trained, likelihood in (
-                (sound.gaussian(seed, latent, 0.15, epochs), 0.15),
-                (sound.bernoulli(seed, latent, epochs), "bernoulli"),
-                (learned(seed, latent, 1, epochs), None),
-                (learned(seed, latent, 64, epochs), None),
-            ):
-                for held_out in (None, trained.test):
-                    verdicts = verdicts_of(subject_of(trained, likelihood, held_out=held_out))
-                    allowed = {"linear model", "one Bernoulli", "compressor"}
-                    alarms += [
-                        name
-                        for name, verdict in verdicts.items()
-                        if verdict is WRONG or (verdict is LOOK and name not in allowed)
-                    ]
-    assert alarms == []
+        for trained, likelihood in (
+            (sound.gaussian(seed, latent, 0.15, epochs), 0.15),
+            (sound.bernoulli(seed, latent, epochs), "bernoulli"),
+            (learned(seed, latent, 1, epochs), None),
+            (learned(seed, latent, 64, epochs), None),
+        ):
+            for held_out in (None, trained.test):
+                verdicts = verdicts_of(subject_of(trained, likelihood, held_out=held_out))
+                assert WRONG not in verdicts.values()
+                looks.update(name for name, verdict in verdicts.items() if verdict is LOOK)
+    assert set(looks) <= allowed, looks
 
 
 # Faults of the domain
