@@ -185,4 +185,7 @@ def _guarded(check: Check, subject: Subject, seconds: float, said: set[str]) -> 
             found.append(Finding(check.name, verdict, str(answer), "", reason, check.chapter))
     except TooSlowError as slow:
         found.append(cannot_tell(str(slow), "Give more seconds, or fewer images."))
+    except Exception as error:  # a check of ours met what it cannot handle: the others go on
+        what = f"this check stopped with {type(error).__name__}: {error}".splitlines()[0]
+        found.append(cannot_tell(what, "The fault is the check's or the data's, not the model's."))
     return found
