@@ -2,20 +2,33 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent, Normal
 
 from vae_tutorial.audit.findings import Finding, Verdict
-from vae_tutorial.audit.subject import AnswerError, Check, NotGivenError, Subject
+from vae_tutorial.audit.subject import (
+    MOST_IMAGES,
+    MOST_NUMBERS,
+    AnswerError,
+    Check,
+    NotGivenError,
+    Subject,
+)
+from vae_tutorial.gaussians import kl_to_standard_normal
 from vae_tutorial.limits import kolmogorov_distance
-from vae_tutorial.models import FullPosterior, Posterior
+from vae_tutorial.linear import rate_law
+from vae_tutorial.models import FullPosterior, Posterior, log_aggregate
+from vae_tutorial.noise import Estimate, mean_and_error
 from vae_tutorial.transport import Atoms
 
 ERRORS = 4.5  # standard errors that chance alone exceeds once in 150,000 times
 TINY = 1e-300  # keeps a quotient finite
+FEWEST_IMAGES = 8  # that are looked at, however large
+MOST_PIXELS = 2**22  # encoded at a time: images × pixels, which bounds the memory
+MOST_PIXELS_TRACED = 2**19  # as MOST_PIXELS, where every layer is kept for the gradient
 
 # How z is drawn
 
@@ -47,13 +60,35 @@ HOW_TO_DRAW = (
 )
 AT_A_BOUND = 0.01  # share of log-variances
 
+# What z costs
+
+ACTIVE = 0.01  # nats, from which a latent counts as used
+COLLAPSED = 0.1  # nats an image, below which a decoder learns next to nothing of its image
+WORTH = 1.0  # nats that the law must promise, and a rate must miss, before a verdict
+FAR = 3.0  # a ratio of rate and law; trained models of digits stay between 0.6 and 1.5
+LISTED = 8  # latents whose KL is printed
+
+# Where codes lie
+
+DIRECTIONS = 64  # axes, and as many random directions, along which codes are held against N(0, 1)
+MEAN_MARGIN, VARIANCE_MARGIN, CORRELATION_MARGIN = 1.0, 4.0, 0.6
+DISTANCE_FROM_PRIOR = 0.25  # Kolmogorov's, along one direction
+PRIOR_DRAWS = 1000
+COMPARED_IMAGES = 500  # whose codes are compared with the others', or with draws from the prior
+HELD = 0.99  # share of other images' codes that lie where codes are dense
+IN_HOLES = 0.5  # share of the prior
+DECODED = 300  # draws that are decoded and held against the images
+FARTHER = 2.0  # ratio of squared distances
+SAME_IMAGE = 0.01  # share of the images' variance that decoded draws must show to be compared
+SCALE_LEFT = 2.0  # ratio of the codes' deviation to 1, either way
+
 
 def repeatable(subject: Subject) -> Iterator[Finding]:
     """An image has one q(z|x): the same when it is asked again, and in another batch.
 
     Both moves are largest moves of a mean or deviation of q, in units of how far codes spread.
     """
-    x = subject.some(AGAIN)
+    x = _some(subject, AGAIN)
     limit = math.sqrt(max(torch.finfo(kind).eps for kind in (x.dtype, torch.float32)))
     with torch.no_grad():
         whole, again = subject.posterior(x), subject.posterior(x)
@@ -144,45 +179,40 @@ def gradient_of_draws(subject: Subject) -> Iterator[Finding]:
     parameters = subject.parameters()
     if not _drawn(subject, subject.draw_of).noise.abs().max() > SILENT:
         raise NotGivenError("draw adds no noise, so there is no path by the log-variance")
-    x = subject.some(GRADIENT_IMAGES)
+    x = _some(subject, GRADIENT_IMAGES, MOST_PIXELS_TRACED)
     with torch.enable_grad():
         posterior, z = subject.posterior(x), subject.draw_of(x).double()
         if not posterior.mean.requires_grad:
             raise NotGivenError("encode keeps no gradient: give it without no_grad and detach")
         weights = subject.noise(*z.shape, seed=1)
         noise = whitened(_detached(posterior), z.detach())
-        by_mean = _gradient((weights * posterior.mean).sum(), parameters)
         added = posterior.draw(noise.unsqueeze(0))[0] - posterior.mean
-        by_noise = _gradient((weights * added).sum(), parameters)
-        whole = _gradient((weights * z).sum(), parameters)
-    yield _passed(whole, by_mean, by_noise)
+        whole, by_mean, by_noise = (
+            _gradient((weights * part).sum(), parameters) for part in (z, posterior.mean, added)
+        )
+    yield _passed(whole, {"mean": by_mean, "log-variance": by_noise})
 
 
 def log_variances_at_a_bound(subject: Subject) -> Iterator[Finding]:
     """Log-variances that lie exactly at their least or largest value, where no gradient passes."""
-    x = subject.some(DRAWN_IMAGES)
+    x = _some(subject, DRAWN_IMAGES, MOST_PIXELS_TRACED)
     with torch.enable_grad():
         posterior = subject.posterior(x)
         if isinstance(posterior, FullPosterior):
             return
-        log_variance = posterior.log_variance
-        values = log_variance.detach()
-        at_bound = (values == values.min()) | (values == values.max())
-        dead = at_bound & ~_moves(subject, log_variance, at_bound)
-    share = dead.double().mean().item()
-    error = math.sqrt(share * (1 - share) / len(x))
-    bounds = " and ".join(f"{value:.3g}" for value in values[dead].unique().tolist())
-    fixed = dead.all().item()
+        stuck = dead(posterior.log_variance, subject.parameters())
+    share = stuck.double().mean().item()
+    error = stuck.double().mean(1).std().item() / math.sqrt(len(x))
+    bounds = posterior.log_variance.detach()[stuck].unique().tolist()
+    where = f" ({bounds[0]:.3g} to {bounds[-1]:.3g})" if bounds else ""
     yield Finding(
         "log-variances",
         Verdict.LOOK if share > AT_A_BOUND else Verdict.SOUND,
-        f"{share:.1%} ± {error:.1%} of them lie at a bound"
-        + (f" ({bounds})" if bounds else "")
-        + ", where no gradient passes",
+        f"{share:.1%} ± {error:.1%} of them lie at a bound{where}, where no gradient passes",
         f"at most {AT_A_BOUND:.0%}",
-        "Every variance is one constant. If that was not meant, the encoder's second output is "
-        "not used."
-        if fixed
+        "Every variance is a constant. If that was not meant, the encoder's second output is not "
+        "used."
+        if stuck.all()
         else "A ReLU or a clamp on the log-variance stops the gradient there, so those variances "
         "can never be learned. A ReLU also keeps every σ ≥ 1. Leave the layer linear, and bound "
         "it, if it must be, with a smooth function.",
@@ -297,8 +327,7 @@ def _drawn(subject: Subject, draw: Callable[[Tensor], Tensor]) -> Drawn:
 
     Dropout and batch normalisation stay in evaluation mode, so that q(z|x) is the one seen.
     """
-    images = min(DRAWN_IMAGES, max(2, MOST_DRAWN // subject.latent))
-    x = subject.some(images)
+    x = _some(subject, min(DRAWN_IMAGES, max(2, MOST_DRAWN // subject.latent)))
     repeats = max(DRAWS_EACH, math.ceil(FEWEST_DRAWS / len(x)))
     torch.manual_seed(0)
     with torch.no_grad():
@@ -309,9 +338,7 @@ def _drawn(subject: Subject, draw: Callable[[Tensor], Tensor]) -> Drawn:
     return drawn
 
 
-def _draws(
-    subject: Subject, draw: Callable[[Tensor], Tensor], x: Tensor, repeats: int
-) -> Drawn:
+def _draws(subject: Subject, draw: Callable[[Tensor], Tensor], x: Tensor, repeats: int) -> Drawn:
     posterior = subject.posterior(x)
     z = torch.stack([draw(x).double() for _ in range(repeats)])  # (R, n, latent)
     if z.shape[1:] != posterior.mean.shape:
@@ -411,16 +438,27 @@ def _steepness(deviation: Tensor, sigma: Tensor) -> str:
     return f", and grows as σ to the power {power:.2f} ± {error:.2f}"
 
 
-def _passed(whole: Tensor, by_mean: Tensor, by_noise: Tensor) -> Finding:
-    """The finding on how much of a draw's gradient each path carries, all (parameters,)."""
-    paths = torch.stack([by_mean, by_noise], 1)  # (parameters, 2)
-    shares = torch.linalg.lstsq(paths, whole.unsqueeze(1)).solution.squeeze(1).tolist()
-    cut = [
-        name
-        for name, share in zip(("mean", "log-variance"), shares, strict=True)
-        if abs(share) < PASSES
-    ]
-    exact = max(abs(share - 1) for share in shares) < EXACT
+def shares(whole: list[Tensor], paths: list[list[Tensor]]) -> list[float]:
+    """The factors by which gradients, each a list of tensors, add up to `whole` in least squares.
+
+    By the normal equations, so that no gradient of a large model is copied.
+    """
+    products = torch.tensor([[_inner(a, b) for b in paths] for a in paths], dtype=torch.float64)
+    target = torch.tensor([_inner(path, whole) for path in paths], dtype=torch.float64)
+    return torch.linalg.lstsq(products, target.unsqueeze(1)).solution.squeeze(1).tolist()
+
+
+def _inner(first: list[Tensor], second: list[Tensor]) -> float:
+    return sum((a.double() * b.double()).sum().item() for a, b in zip(first, second, strict=True))
+
+
+def _passed(whole: list[Tensor], paths: dict[str, list[Tensor]]) -> Finding:
+    """The finding on how much of a draw's gradient passes by each path that encode itself has."""
+    paths = {name: path for name, path in paths.items() if _inner(path, path) > 0}
+    parts = dict(zip(paths, shares(whole, list(paths.values())), strict=True))
+    cut = [name for name, share in parts.items() if abs(share) < PASSES]
+    exact = all(abs(share - 1) < EXACT for share in parts.values())
+    said = " and ".join(f"{abs(share):.2f} by the {name}" for name, share in parts.items())
     reason = (
         f"Training cannot move the {' or the '.join(cut)} by way of the decoder. Usual causes: "
         "sample() for rsample(), detach(), .data, no_grad, or a draw made by torch.normal."
@@ -430,38 +468,38 @@ def _passed(whole: Tensor, by_mean: Tensor, by_noise: Tensor) -> Finding:
     return Finding(
         "gradient",
         Verdict.WRONG if cut else Verdict.SOUND if exact else Verdict.LOOK,
-        f"of a draw's gradient, {shares[0]:.2f} passes by the mean and {shares[1]:.2f} by the "
-        "log-variance",
-        "1 and 1",
+        f"of the gradient that a draw should pass on, there is {said}",
+        " and ".join("1" for _ in parts),
         reason,
         "08-reparameterization",
-        value=min(shares, key=abs),
+        value=min(parts.values(), key=abs),
         limit=PASSES,
     )
 
 
-def _gradient(scalar: Tensor, parameters: list[nn.Parameter]) -> Tensor:
-    """The gradient of a scalar by all parameters, in one vector; zero where there is none."""
+def _gradient(scalar: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    """The gradient of a scalar by each parameter; zeros where there is none."""
     if not scalar.requires_grad:
-        return torch.zeros(sum(p.numel() for p in parameters), dtype=torch.float64)
-    gradients = torch.autograd.grad(scalar, parameters, retain_graph=True, materialize_grads=True)
-    return torch.cat([gradient.flatten().double().cpu() for gradient in gradients])
+        return [torch.zeros_like(parameter) for parameter in parameters]
+    return list(torch.autograd.grad(scalar, parameters, retain_graph=True, materialize_grads=True))
 
 
-def _moves(subject: Subject, log_variance: Tensor, chosen: Tensor) -> Tensor:
-    """Whether the chosen log-variances move with the parameters: one answer a latent, (latent,).
+def dead(log_variance: Tensor, parameters: list[nn.Parameter]) -> Tensor:
+    """Which log-variances (n, latent) share their latent's least or largest value, and are stuck.
 
-    Where no parameters are seen, nothing is known, and what lies at a bound counts as still.
+    Stuck: their sum, with random weights, has no gradient by any parameter.
     """
-    still = torch.zeros(log_variance.shape[1], dtype=torch.bool, device=chosen.device)
-    if not log_variance.requires_grad:
-        return still
-    parameters = subject.parameters()
-    weights = subject.noise(*log_variance.shape, seed=1) * chosen  # lest gradients cancel
-    for latent in chosen.any(0).nonzero().flatten().tolist()[:MOST_COMPARED]:
-        scalar = (weights[:, latent] * log_variance[:, latent]).sum()
-        still[latent] = bool(_gradient(scalar, parameters).abs().max() > 0)
-    return still
+    values = log_variance.detach()
+    found = torch.zeros_like(values, dtype=torch.bool)
+    weights = torch.rand_like(values)  # lest gradients cancel
+    for bound in (values.min(0).values, values.max(0).values):  # (latent,) each
+        ties = values == bound
+        for latent in (ties.sum(0) > 1).nonzero().flatten().tolist():
+            chosen = ties[:, latent]
+            scalar = (weights[:, latent] * log_variance[:, latent])[chosen].sum()
+            if not any(part.any() for part in _gradient(scalar, parameters)):
+                found[chosen, latent] = True
+    return found
 
 
 def _detached(posterior: Posterior) -> Posterior:
@@ -470,6 +508,11 @@ def _detached(posterior: Posterior) -> Posterior:
 
 def _rows(posterior: Posterior, start: int, end: int) -> Posterior:
     return type(posterior)(*(part[start:end] for part in posterior))
+
+
+def _some(subject: Subject, most: int, pixels: int = MOST_PIXELS) -> Tensor:
+    """The first images, as many as memory allows at a time: at least FEWEST_IMAGES."""
+    return subject.some(min(most, max(FEWEST_IMAGES, pixels // subject.pixels)))
 
 
 def _move(first: Posterior, second: Posterior, spread: Tensor) -> float:
@@ -492,10 +535,513 @@ def variances(posterior: Posterior) -> Tensor:
     return posterior.log_variance.exp()
 
 
+def rate(subject: Subject) -> Iterator[Finding]:
+    """What z costs, latent by latent, beside what the best linear VAE would pay at the same σ²."""
+    x = _some(subject, MOST_IMAGES)
+    posterior = _codes(subject, x)
+    variance = pixel_variance(subject, x, posterior)
+    eigenvalues = spectrum_of(x)
+    paid = mean_and_error(posterior.kl_to_prior())
+    nats, error = paid.mean.item(), paid.standard_error.item()
+    found = Rate(nats, posterior.mean.shape[1], eigenvalues, variance)
+    verdict, expected, reason = found.judged()
+    yield Finding(
+        "rate",
+        verdict,
+        f"q(z|x) costs {nats:.2f} ± {error:.2f} nats an image",
+        expected,
+        reason,
+        "07-linear",
+        value=nats,
+        standard_error=error,
+        limit=COLLAPSED,
+    )
+    if verdict is Verdict.WRONG:
+        return
+    yield _activity(mean_and_error(kl_by_latent(posterior)), found)
+
+
+class Variance(NamedTuple):
+    """σ² of a Gaussian p(x|z), in squared pixels, and where it comes from, in words."""
+
+    value: float
+    source: str
+
+
+class Rate(NamedTuple):
+    """A rate, and what the law of linear models says of it."""
+
+    nats: float  # an image
+    latent: int
+    eigenvalues: Tensor  # of the images' covariance, the largest first
+    variance: Variance | None  # None where no Gaussian p(x|z) is known
+
+    @property
+    def promised(self) -> int:
+        """How many latents the best linear model would use."""
+        assert self.variance is not None
+        return int((self.eigenvalues[: self.latent] > self.variance.value).sum())
+
+    @property
+    def law(self) -> float:
+        """The rate of the best linear model, nats an image."""
+        assert self.variance is not None
+        variance = torch.tensor(self.variance.value, dtype=torch.float64)
+        latent = min(self.latent, len(self.eigenvalues))
+        return rate_law(self.eigenvalues, variance, latent).rate.item()
+
+    def judged(self) -> tuple[Verdict, str, str]:
+        """Verdict, what was expected, and what to do."""
+        if self.variance is None:
+            return self._without_law()
+        law, largest = self.law, self.eigenvalues[0].item()
+        sigma = math.sqrt(self.variance.value)
+        expected = (
+            f"{law:.2f} by the law of linear models at σ = {sigma:.3g} {self.variance.source}"
+        )
+        if law < COLLAPSED and self.nats < WORTH:
+            return (
+                Verdict.LOOK,
+                expected,
+                (
+                    f"At this σ the latents are not worth their cost, so the model collapses, as the "
+                    f"law says. The images' largest eigenvalue is {largest:.3g}: take "
+                    f"σ < {math.sqrt(largest):.3g}, or learn it, if z is to be used."
+                ),
+            )
+        if self.nats < COLLAPSED and law > WORTH:
+            return (
+                Verdict.WRONG,
+                expected,
+                (
+                    "The decoder ignores z: every reconstruction is the same image. Usual causes: the "
+                    "squared error is a mean over pixels and the KL a sum, a σ too large in training, "
+                    "or a KL at full weight before the decoder has learned. Sum both over an image."
+                ),
+            )
+        if self.nats * FAR < law - WORTH:
+            return (
+                Verdict.LOOK,
+                expected,
+                (
+                    "z carries far less than even a linear model would pay for. Usual causes: the KL "
+                    "weighs more in training than stated here (a mean over pixels, β > 1), or too "
+                    "few epochs."
+                ),
+            )
+        if self.nats > FAR * law + WORTH:
+            return (
+                Verdict.LOOK,
+                expected,
+                (
+                    "z costs far more than a linear model would pay for. Usual causes: a KL weight "
+                    "far below 1, a σ in training below the one stated here, or overfitting: compare "
+                    "with held-out images."
+                ),
+            )
+        return Verdict.SOUND, expected, ""
+
+    def _without_law(self) -> tuple[Verdict, str, str]:
+        expected = f"more than {COLLAPSED} (no law tells how much, without a Gaussian p(x|z))"
+        if self.nats > COLLAPSED:
+            return Verdict.SOUND, expected, ""
+        return (
+            Verdict.LOOK,
+            expected,
+            (
+                "The decoder ignores z: every reconstruction is the same image. Usual causes: a mean "
+                "over pixels beside a summed KL, a KL weight above 1, a KL at full weight before the "
+                "decoder has learned, or images in which there is nothing to learn."
+            ),
+        )
+
+
+def _activity(cost: Estimate, found: Rate) -> Finding:
+    """How many latents are used, beside how many eigenvalues exceed σ²."""
+    active = int((cost.mean > ACTIVE).sum())
+    order = cost.mean.argsort(descending=True)[:LISTED].tolist()
+    listed = ", ".join(f"{cost.mean[j]:.2f} ± {cost.standard_error[j]:.2f}" for j in order)
+    more = ", …" if found.latent > LISTED else ""
+    if found.variance is None:
+        promised, expected = found.latent, "as many as the images need"
+    else:
+        promised = found.promised
+        expected = f"{promised} eigenvalues of the images exceed σ²"
+    return Finding(
+        "active units",
+        Verdict.LOOK if 2 * active < promised else Verdict.SOUND,
+        f"{active} of {found.latent} latents cost more than {ACTIVE} nats: {listed}{more}",
+        expected,
+        "Most latents are idle: they are drawn from the prior, whatever the image is. They do no "
+        "harm, but the model is smaller than it looks. Usual causes: a KL that weighs too much, "
+        "or more latents than training could use.",
+        "07-linear",
+        value=float(active),
+        limit=promised / 2,
+    )
+
+
+def prior_moments(subject: Subject) -> Iterator[Finding]:
+    """Mean and covariance of the codes of all images, which under the prior are 0 and I."""
+    posterior = _codes(subject, _some(subject, MOST_IMAGES))
+    found = moments(posterior)
+    means = found.mean.abs() / found.mean_error.clamp(min=TINY)
+    low, high = found.variance.min().item(), found.variance.max().item()
+    shift = found.mean.abs().max().item()
+    correlation = largest_correlation(posterior)
+    near = (
+        shift < MEAN_MARGIN
+        and low > 1 / VARIANCE_MARGIN
+        and high < VARIANCE_MARGIN
+        and correlation < CORRELATION_MARGIN
+    )
+    yield Finding(
+        "prior",
+        Verdict.SOUND if near else Verdict.LOOK,
+        f"codes of all images have means up to {shift:.2g} ({means.max():.0f} standard errors), "
+        f"variances {low:.2g} to {high:.2g} and correlations up to {correlation:.2f}; for their "
+        f"means and variances alone N(0, I) costs {found.nats:.2f} ± {found.nats_error:.2f} nats",
+        "near 0, 1 and 0; no trained model meets them exactly",
+        "Draws from N(0, I) are not where the codes are, so decoded they look worse than "
+        "reconstructions. If the KL weight is tiny by design, as in autoencoders for diffusion, "
+        "draw from a model of the codes and not from N(0, I); else train longer, or weigh the KL "
+        "by 1.",
+        "11-evaluation",
+        value=found.nats,
+        standard_error=found.nats_error,
+    )
+    yield _two_sample(subject, posterior)
+
+
+class Moments(NamedTuple):
+    """Mean and variance of each latent over all images, with what they cost under N(0, I)."""
+
+    mean: Tensor  # (latent,)
+    mean_error: Tensor
+    variance: Tensor  # (latent,)
+    variance_error: Tensor
+    nats: float  # KL(N(mean, diag(variance)) ‖ N(0, I)): a part of the rate that a prior would save
+    nats_error: float
+
+
+def moments(posterior: Posterior) -> Moments:
+    """The moments of q(z) = the average of q(z|x) over n images, by latent, without any draws."""
+    count = len(posterior.mean)
+    mean = posterior.mean.mean(0)  # (latent,)
+    off = posterior.mean - mean  # (n, latent)
+    squares = off.square() + variances(posterior)  # (n, latent)
+    variance = squares.mean(0)  # (latent,)
+    nats = kl_to_standard_normal(mean, variance.log())
+    # how far each image pulls those nats, to first order
+    pull = (off * mean + 0.5 * (1 - 1 / variance) * (squares - variance)).sum(1)  # (n,)
+    root = math.sqrt(count)
+    return Moments(
+        mean,
+        posterior.mean.std(0) / root,
+        variance,
+        squares.std(0) / root,
+        nats.item(),
+        pull.std().item() / root,
+    )
+
+
+def largest_correlation(posterior: Posterior) -> float:
+    """The largest correlation between two latents (the first ones) over all images, in size."""
+    mean = posterior.mean[:, :MOST_COMPARED]
+    off = mean - mean.mean(0)
+    covariance = off.mT @ off / len(mean)  # between images
+    if isinstance(posterior, FullPosterior):
+        factor = posterior.cholesky[:, :MOST_COMPARED]
+        covariance = covariance + (factor @ factor.mT).mean(0)
+    else:
+        covariance = covariance + variances(posterior)[:, :MOST_COMPARED].mean(0).diag()
+    root = covariance.diagonal().rsqrt()
+    return (covariance * root * root.unsqueeze(1)).fill_diagonal_(0).abs().max().item()
+
+
+def _two_sample(subject: Subject, posterior: Posterior) -> Finding:
+    noise = subject.noise(1, *posterior.mean.shape, seed=2)
+    distance, p_value = farthest_direction(posterior.draw(noise)[0])
+    error = 0.5 / math.sqrt(len(posterior.mean))  # of a share, at most
+    return Finding(
+        "prior",
+        Verdict.SOUND if distance < DISTANCE_FROM_PRIOR else Verdict.LOOK,
+        f"along the worst direction {distance:.0%} ± {error:.0%} of the codes would have to move "
+        f"to be normal (p = {p_value:.1g})",
+        f"less than {DISTANCE_FROM_PRIOR:.0%}",
+        "The codes of all images do not fill N(0, I): a draw from it need not look like an image. "
+        "Draw from a model of the codes (a Gaussian with their moments, a mixture), or train "
+        "with the KL at weight 1.",
+        "11-evaluation",
+        value=distance,
+        standard_error=error,
+        limit=DISTANCE_FROM_PRIOR,
+    )
+
+
+def farthest_direction(z: Tensor) -> tuple[float, float]:
+    """The largest Kolmogorov distance of draws z (n, d) from N(0, I), and its p-value.
+
+    Along axes and random directions, where N(0, I) is N(0, 1), and in the radius, where |z|² is
+    χ² with d. The p-value is Bonferroni's. A law that differs in no such view is not seen.
+    """
+    latent = z.shape[1]
+    generator = torch.Generator().manual_seed(3)
+    random = torch.randn(latent, DIRECTIONS, generator=generator, dtype=torch.float64).to(z.device)
+    views = torch.special.ndtr(
+        torch.cat([z[:, :DIRECTIONS], z @ (random / random.norm(dim=0))], 1)
+    )  # (n, views)
+    half = z.new_full((len(z),), latent / 2)
+    radius = torch.special.gammainc(half, z.square().sum(1) / 2)  # (n,)
+    uniform = torch.cat([views, radius.unsqueeze(1)], 1)
+    found = [kolmogorov_smirnov(column) for column in uniform.mT]
+    distance, p_value = max(found)
+    return distance, min(1.0, len(found) * p_value)
+
+
+def holes(subject: Subject) -> Iterator[Finding]:
+    """The share of the prior's draws that lie where fewer codes are than around other codes.
+
+    The measure is log q(z), the average of q(z|x) over half of the images: the limit is what 99 %
+    of the other half's codes (of the held-out images' where given) exceed. It counts in q's own
+    units, and for q(z) = p(z) the share is 1 % in any number of latents. With many latents, or few
+    images, q(z) of one half does not cover the other, and the measure grows blunt.
+    """
+    posterior, others = _halves(subject)
+    with torch.no_grad():
+        z = others.draw(subject.noise(1, *others.mean.shape, seed=4))[0]
+        prior = subject.noise(PRIOR_DRAWS, z.shape[1], seed=5)
+        share = share_in_holes(posterior, z, prior)
+    error = math.sqrt(share * (1 - share) / PRIOR_DRAWS)
+    yield Finding(
+        "holes",
+        Verdict.SOUND if share < IN_HOLES else Verdict.LOOK,
+        f"{share:.0%} ± {error:.0%} of N(0, I) lies where codes are rarer than around "
+        f"{HELD:.0%} of other images' codes",
+        f"{1 - HELD:.0%} if the codes filled the prior; less than {IN_HOLES:.0%}",
+        "The prior has holes: the decoder was never trained on most of its draws, so samples are "
+        "bad where reconstructions are good. Draw from a model of the codes, train with the KL at "
+        "weight 1, or take fewer latents.",
+        "09-training",
+        value=share,
+        standard_error=error,
+        limit=IN_HOLES,
+    )
+
+
+def share_in_holes(posterior: Posterior, codes: Tensor, prior: Tensor) -> float:
+    """The share of prior (m, d) with a smaller log q(z) than 99 % of codes (n, d)."""
+    least = aggregate_density(posterior, codes).quantile(1 - HELD)
+    return (aggregate_density(posterior, prior) < least).double().mean().item()
+
+
+def aggregate_density(posterior: Posterior, z: Tensor) -> Tensor:
+    """log q(z), the average of q(z|x) over the images behind `posterior`: z (m, d) to (m,)."""
+    room = max(1, MOST_NUMBERS // posterior[1].numel())  # rows at a time
+    return torch.cat([log_aggregate(posterior, rows) for rows in z.split(room)])
+
+
+def samples(subject: Subject) -> Iterator[Finding]:
+    """Decoded draws of the prior, and of other images' codes: how far is the nearest image?"""
+    most = min(DECODED, max(FEWEST_IMAGES, MOST_PIXELS // subject.pixels))
+    posterior, others = _halves(subject)
+    images = _some(subject, MOST_IMAGES)[: len(posterior.mean)].flatten(1).double()
+    count = min(most, len(others.mean))
+    shape = (count, others.mean.shape[1])
+    z = others.draw(subject.noise(1, *others.mean.shape, seed=4))[0][:count]
+    with torch.no_grad():
+        coded = _decoded(subject, z)
+        drawn = _decoded(subject, subject.noise(*shape, seed=5))
+    shown = coded.var(0).sum() / images.var(0).sum().clamp(min=TINY)
+    if shown < SAME_IMAGE:
+        yield _same_image(shown.item())
+        return
+    near, far = (mean_and_error(nearest(rows, images)) for rows in (coded, drawn))
+    ratio = (far.mean / near.mean).item()
+    errors = torch.stack([part.standard_error / part.mean for part in (near, far)])
+    error = ratio * errors.norm().item()
+    yield Finding(
+        "samples",
+        Verdict.LOOK if ratio > FARTHER and ratio - 1 > ERRORS * error else Verdict.SOUND,
+        f"decoded draws of N(0, I) lie {ratio:.2f} ± {error:.2f} times as far from the nearest "
+        f"image as decoded codes do ({far.mean:.3g} and {near.mean:.3g}, squared)",
+        f"less than {FARTHER:g}",
+        "Reconstructions are better than samples, because the decoder has not seen what N(0, I) "
+        "draws. Where new images are wanted, draw z from a model of the codes, or train with the "
+        "KL at weight 1; N(mean, σ²) of one image only makes that image again.",
+        "11-evaluation",
+        value=ratio,
+        standard_error=error,
+        limit=FARTHER,
+    )
+
+
+def _same_image(shown: float) -> Finding:
+    return Finding(
+        "samples",
+        Verdict.LOOK,
+        f"decoded codes differ from each other by {shown:.1%} of the images' variance",
+        f"more than {SAME_IMAGE:.0%}",
+        "Every output is the same image: the decoder ignores z. See the lines on the rate.",
+        "07-linear",
+        value=shown,
+        limit=SAME_IMAGE,
+    )
+
+
+def nearest(rows: Tensor, images: Tensor) -> Tensor:
+    """The squared distance of each row (m, D) to the nearest of images (n, D): (m,)."""
+    return torch.cdist(rows, images).min(1).values.square()
+
+
+def latent_scale(subject: Subject) -> Iterator[Finding]:
+    """What a second-stage model of the codes should subtract and multiply by.
+
+    Latents (channels, height, width) are measured by channel as well. Errors are over images.
+    """
+    posterior = _codes(subject, _some(subject, MOST_IMAGES))
+    count, *_ = posterior.mean.shape
+    whole = scale(posterior.mean.reshape(count, 1, -1), variances(posterior).reshape(count, 1, -1))
+    factor, error = 1 / whole.deviation.item(), 0.0
+    error = factor * (whole.deviation_error / whole.deviation).item()
+    noise = (variances(posterior).mean() / whole.deviation.square()).item()
+    measured = (
+        f"all latents together have mean {whole.mean.item():.3g} ± {whole.mean_error.item():.1g} "
+        f"and deviation {whole.deviation.item():.4g} ± {whole.deviation_error.item():.1g}, of "
+        f"whose square q's σ² is {noise:.1%}: scale {factor:.5g} ± {error:.1g}"
+    )
+    if len(subject.latent_shape) > 2:  # (channels, height, width), or longer
+        channels = (count, subject.latent_shape[0], -1)
+        each = scale(posterior.mean.reshape(channels), variances(posterior).reshape(channels))
+        measured += "; by channel, (mean, deviation) " + ", ".join(
+            f"({mean:.2g} ± {mean_error:.1g}, {deviation:.3g} ± {deviation_error:.1g})"
+            for mean, mean_error, deviation, deviation_error in zip(*each, strict=True)
+        )
+    left = max(factor, 1 / factor) > SCALE_LEFT
+    yield Finding(
+        "latent scale",
+        Verdict.LOOK if left else Verdict.SOUND,
+        measured,
+        f"a scale between {1 / SCALE_LEFT:g} and {SCALE_LEFT:g}, where none is needed",
+        f"A second-stage model, such as diffusion, expects codes of deviation 1: give it "
+        f"(z − mean) · {factor:.5g}, and undo that before decoding. Another model's scale, such as "
+        "0.18215, is not this one's.",
+        "11-evaluation",
+        value=factor,
+        standard_error=error,
+    )
+
+
+class Scale(NamedTuple):
+    """Mean and deviation of latents by channel, (channels,) each, with errors over images."""
+
+    mean: Tensor
+    mean_error: Tensor
+    deviation: Tensor
+    deviation_error: Tensor
+
+
+def scale(mean: Tensor, variance: Tensor) -> Scale:
+    """Mean and deviation of draws of q, whose moments are (images, channels, positions)."""
+    root = math.sqrt(len(mean))
+    by_image = mean.mean(2)  # (images, channels)
+    shift = by_image.mean(0)  # (channels,)
+    squares = ((mean - shift.unsqueeze(1)).square() + variance).mean(2)  # (images, channels)
+    deviation = squares.mean(0).sqrt()  # (channels,)
+    return Scale(
+        shift,
+        by_image.std(0) / root,
+        deviation,
+        squares.std(0) / root / (2 * deviation),  # the error of a root
+    )
+
+
+def kl_by_latent(posterior: Posterior) -> Tensor:
+    """KL(q(z_j|x) ‖ N(0, 1)) of each latent by its margin: (batch, latent), in nats."""
+    log_variance = variances(posterior).log().unsqueeze(-1)
+    return kl_to_standard_normal(posterior.mean.unsqueeze(-1), log_variance)
+
+
+def pixel_variance(subject: Subject, x: Tensor, posterior: Posterior) -> Variance | None:
+    """σ² of a Gaussian p(x|z): as stated, as decoded, or the mean squared error of draws.
+
+    None where p(x|z) is not known to be Gaussian, or nothing was given that tells.
+    """
+    try:
+        likelihood = subject.likelihood
+    except NotGivenError:
+        likelihood = None
+    if likelihood is not None and likelihood.name != "gaussian":
+        return None
+    if likelihood is not None and likelihood.sigma is not None:
+        return Variance(likelihood.sigma**2, "as stated")
+    count = min(len(x), COMPARED_IMAGES)
+    noise = subject.noise(1, *posterior.mean.shape, seed=6)
+    z = posterior.draw(noise)[0][:count]
+    try:
+        with torch.no_grad():
+            answer = subject.decoded(z[:FEWEST_IMAGES])
+            return _variance_of(subject, answer, likelihood is not None, x[:count], z)
+    except NotGivenError:
+        return None
+
+
+def _variance_of(
+    subject: Subject, answer: Any, is_gaussian: bool, x: Tensor, z: Tensor
+) -> Variance | None:
+    if isinstance(answer, Independent):
+        answer = answer.base_dist
+    if isinstance(answer, Normal):
+        return Variance(answer.variance.mean().item(), "as decoded")
+    if isinstance(answer, Distribution) or not is_gaussian:
+        return None
+    error = (_decoded(subject, z) - x.flatten(1).double()).square().mean().item()
+    return Variance(max(error, TINY), "from the mean squared error")
+
+
+def spectrum_of(x: Tensor) -> Tensor:
+    """The eigenvalues of the covariance of images (n, …), the largest first: (min(n, D),).
+
+    By the smaller of two products, since images may be many or large.
+    """
+    flat = x[: max(2, MOST_NUMBERS // x[0].numel())].flatten(1).double()
+    centred = flat - flat.mean(0)
+    product = centred @ centred.mT if len(flat) < flat.shape[1] else centred.mT @ centred
+    return torch.linalg.eigvalsh(product / len(flat)).flip(0).clamp(min=0)
+
+
+def _codes(subject: Subject, x: Tensor) -> Posterior:
+    """q(z|x) of images, encoded some at a time and without gradients."""
+    room = max(1, MOST_PIXELS // subject.pixels)
+    with torch.no_grad():
+        parts = [subject.posterior(rows) for rows in x.split(room)]
+    return type(parts[0])(*(torch.cat(fields) for fields in zip(*parts, strict=True)))
+
+
+def _halves(subject: Subject) -> tuple[Posterior, Posterior]:
+    """q(z|x) of half of the images, and of others: the held-out ones where they are given."""
+    x = _some(subject, MOST_IMAGES)
+    half = len(x) // 2
+    others = x[half:] if subject.held_out is None else subject.held_out
+    return _codes(subject, x[:half]), _codes(subject, others[:COMPARED_IMAGES])
+
+
+def _decoded(subject: Subject, z: Tensor) -> Tensor:
+    """E[x|z] of latents (m, latent), decoded some at a time: (m, pixels)."""
+    room = max(1, MOST_PIXELS // subject.pixels)
+    return torch.cat([subject.mean_image(rows).double() for rows in z.split(room)])
+
+
 DRAWS: tuple[Check, ...] = (
     Check("repeats", "09-training", repeatable),
     Check("draws", "08-reparameterization", noise_of_draws),
     Check("gradient", "08-reparameterization", gradient_of_draws),
     Check("log-variances", "06-gaussians", log_variances_at_a_bound),
 )
-CODES: tuple[Check, ...] = ()
+CODES: tuple[Check, ...] = (
+    Check("rate", "07-linear", rate),
+    Check("prior", "11-evaluation", prior_moments),
+    Check("holes", "09-training", holes),
+    Check("samples", "11-evaluation", samples),
+    Check("latent scale", "11-evaluation", latent_scale),
+)
