@@ -26,7 +26,7 @@ from vae_tutorial.transport import Atoms
 
 ERRORS = 4.5  # standard errors that chance alone exceeds once in 150,000 times
 TINY = 1e-300  # keeps a quotient finite
-FEWEST_IMAGES = 20  # from which anything is said of all codes; that many are taken, however large
+FEWEST_IMAGES = 20  # from which anything is said of all codes; twice as many are taken, if large
 MOST_PIXELS = 2**22  # encoded at a time: images × pixels, which bounds the memory
 MOST_PIXELS_TRACED = 2**19  # as MOST_PIXELS, where every layer is kept for the gradient
 
@@ -101,12 +101,17 @@ DIRECTIONS = 64  # axes, and as many random directions, along which codes are he
 MEAN_MARGIN, VARIANCE_MARGIN, CORRELATION_MARGIN = 1.0, 4.0, 0.75
 DISTANCE_FROM_PRIOR = 0.3, 0.5  # Kolmogorov's, along one direction
 COMPARED_IMAGES = 500  # whose codes are compared with the others', or with draws from the prior
-MOST_COMPARISONS = 2**27  # images × draws × latents, which bounds the time
+MOST_COMPARISONS = 2**24  # images × draws × latents, which bounds the time
 HELD = 0.99  # share of other images' codes that lie where codes are dense
 IN_HOLES = 0.25, 0.75  # share of the prior
 DECODED = 300  # draws that are decoded and held against the images
 FARTHER = 2.0, 3.0  # ratio of squared distances
 SAME_IMAGE = 0.05  # share of the images' variance that decoded codes must explain
+MODEL_THE_CODES = (
+    "If the KL weight is tiny by design, as in autoencoders for diffusion, draw z from a model of "
+    "the codes, at the least a Gaussian with their mean and covariance, and not from N(0, I); "
+    "else weigh the KL by 1, or train longer."
+)
 SCALE_LEFT = 2.0  # ratio of the codes' deviation to 1, either way
 
 
@@ -239,7 +244,7 @@ def log_variances_at_a_bound(subject: Subject) -> Iterator[Finding]:
         f"at most {AT_A_BOUND:.0%}",
         "Every variance is a constant. If that was not meant, the encoder's second output is not "
         "used."
-        if stuck.all()
+        if not posterior.log_variance.requires_grad
         else "A ReLU or a clamp on the log-variance stops the gradient there, so those variances "
         "can never be learned. A ReLU also keeps every σ ≥ 1. Leave the layer linear, and bound "
         "it, if it must be, with a smooth function.",
@@ -411,8 +416,8 @@ def _judged(drawn: Drawn, noise: Noise) -> tuple[Verdict, str]:
     if largest_pair(drawn.noise) > max(SHARED_MARGIN, PAIR_ERRORS / math.sqrt(count)):
         return Verdict.WRONG, (
             "Latents share their noise, so q is not the Gaussian whose KL is computed. Draw ε in "
-            "the mean's shape: torch.randn_like(mean); with a Cholesky factor, z = mean + L ε, "
-            "with L and not its transpose."
+            "the mean's shape: torch.randn_like(mean); with a Cholesky factor L, mean + L ε, and "
+            "not Lᵀ ε."
         )
     if _is_standard(noise):
         return Verdict.SOUND, ""
@@ -449,7 +454,8 @@ def _cause(drawn: Drawn, noise: Noise) -> str:
         return (
             f"The noise is {noise.deviation:.3g} times what the KL charges for{steepness}: codes "
             "pay for noise that they do not have, or have noise that they do not pay for. Draw "
-            "z = mean + σ ε with ε from torch.randn_like."
+            "z = mean + σ ε with ε from torch.randn_like; with a Cholesky factor L, mean + L ε, "
+            "and not Lᵀ ε."
         )
     return (
         "The noise has the right scale but is not normal, so the KL is not that of the "
@@ -539,8 +545,8 @@ def _rows(posterior: Posterior, start: int, end: int) -> Posterior:
 
 
 def _some(subject: Subject, most: int) -> Tensor:
-    """The first images, as many as memory allows at a time: at least FEWEST_IMAGES."""
-    return subject.some(min(most, max(FEWEST_IMAGES, MOST_PIXELS // subject.pixels)))
+    """The first images, as many as memory and time allow, but enough for two halves."""
+    return subject.some(min(most, max(2 * FEWEST_IMAGES, MOST_PIXELS // subject.pixels)))
 
 
 def _traced(subject: Subject, most: int) -> Tensor:
@@ -693,9 +699,7 @@ def prior_moments(subject: Subject) -> Iterator[Finding]:
         f"means and variances alone N(0, I) costs {found.nats:.2f} ± {found.nats_error:.2f} nats",
         "near 0, 1 and 0; no trained model meets them exactly",
         "Draws from N(0, I) are not where the codes are, so decoded they look worse than "
-        "reconstructions. If the KL weight is tiny by design, as in autoencoders for diffusion, "
-        "draw from a model of the codes and not from N(0, I); else train longer, or weigh the KL "
-        "by 1.",
+        "reconstructions. " + MODEL_THE_CODES,
         "11-evaluation",
         value=found.nats,
         standard_error=found.nats_error,
@@ -760,8 +764,7 @@ def _two_sample(subject: Subject, posterior: Posterior) -> Finding:
         f"to be normal (p = {p_value:.1g})",
         f"less than {DISTANCE_FROM_PRIOR[0]:.0%}",
         "The codes of all images do not fill N(0, I): a draw from it need not look like an image. "
-        "Draw from a model of the codes (a Gaussian with their moments, a mixture), or train "
-        "with the KL at weight 1.",
+        + MODEL_THE_CODES,
         "11-evaluation",
         value=distance,
         standard_error=error,
@@ -809,8 +812,7 @@ def holes(subject: Subject) -> Iterator[Finding]:
         f"{HELD:.0%} of other images' codes",
         f"{1 - HELD:.0%} if the codes filled the prior; less than {IN_HOLES[0]:.0%}",
         "The prior has holes: the decoder was never trained on most of its draws, so samples are "
-        "bad where reconstructions are good. Draw from a model of the codes, train with the KL at "
-        "weight 1, or take fewer latents.",
+        "bad where reconstructions are good. Fewer latents leave fewer holes. " + MODEL_THE_CODES,
         "09-training",
         value=share,
         standard_error=error,
@@ -859,8 +861,7 @@ def samples(subject: Subject) -> Iterator[Finding]:
         f"image as decoded codes do ({far.mean:.3g} and {near.mean:.3g}, squared)",
         f"less than {FARTHER[0]:g}",
         "Reconstructions are better than samples, because the decoder has not seen what N(0, I) "
-        "draws. Where new images are wanted, draw z from a model of the codes, or train with the "
-        "KL at weight 1; N(mean, σ²) of one image only makes that image again.",
+        "draws; a draw of N(mean, σ²) of one image only makes that image again. " + MODEL_THE_CODES,
         "11-evaluation",
         value=ratio,
         standard_error=error,
@@ -1046,6 +1047,8 @@ def _halves(subject: Subject) -> Halves:
     """The images by halves; the other half is of the held-out images, where they are given."""
     most = min(COMPARED_IMAGES, max(FEWEST_IMAGES, math.isqrt(MOST_COMPARISONS // subject.latent)))
     x = _some(subject, 2 * most)
+    if len(x) < 2 * FEWEST_IMAGES:
+        raise NotGivenError(f"{len(x)} images are too few: give {2 * FEWEST_IMAGES} or more")
     half = len(x) // 2
     others = x[half:] if subject.held_out is None else subject.held_out[:half]
     return Halves(x[:half], _codes(subject, x[:half]), others, _codes(subject, others))
