@@ -554,6 +554,33 @@ def test_without_gradients_nothing_is_said_of_them():
     assert "no_grad" in found.measured
 
 
+def test_the_wrong_modules_are_noticed():
+    model = Mine(right)
+    given = {"encode": model.encode, "draw": model.draw, "modules": nn.Linear(2, 2)}
+    found = findings(DIGITS.train, "gradient", **given)["gradient"][0]
+    assert found.verdict is CANNOT_TELL
+    assert "modules=" in found.measured
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (lambda x: torch.full_like(x, 900.0), "overflow"),
+        (lambda x: torch.full_like(x, -900.0), "variances that are 0"),
+        (lambda x: -torch.eye(64).expand(len(x), 64, 64), "diagonal above 0"),
+        (lambda x: torch.ones(64, 64).expand(len(x), 64, 64), "lower triangular"),
+    ],
+)
+@pytest.mark.parametrize("names", [DRAWS, CODES])
+def test_a_second_output_that_makes_no_gaussian_is_named(second, words, names):
+    found = findings(
+        DIGITS.train, *names, encode=lambda x: (x, second(x)), draw=lambda x: x, decode=lambda z: z
+    )
+    (first, *_), *_ = found.values()
+    assert first.verdict is WRONG
+    assert words in first.measured
+
+
 # Faults of the encoder
 
 
