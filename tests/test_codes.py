@@ -74,6 +74,14 @@ def test_kolmogorov_smirnov_is_scipys(count):
     assert p_value == pytest.approx(expected.pvalue, rel=0.05)  # Stephens: a few per cent
 
 
+def test_a_path_of_the_wrong_sign_is_said_to_be_one():
+    found = codes._passed(
+        [double(1.0, -1.0)], {"mean": [double(1.0, 0.0)], "log-variance": [double(0.0, 1.0)]}
+    )
+    assert "1.00 by the mean and -1.00 by the log-variance" in found.measured
+    assert found.verdict is LOOK
+
+
 @pytest.mark.parametrize("argument", [0.05, 0.3, 0.8, 1.2, 1.9, 3.0])
 def test_kolmogorovs_tail_is_scipys(argument):
     expected = scipy.special.kolmogorov(argument)
@@ -746,6 +754,30 @@ def test_the_scale_that_a_second_stage_needs():
     assert found.value == pytest.approx(1 / 5.49, rel=1e-3)
     assert 0 < found.standard_error < 0.01
     assert found.measured.count(" ± ") == 3 + 2 * 4
+
+
+def test_codes_far_from_the_prior():
+    x = 10 + 0.1 * normal(600, 3, seed=1)
+    given = {"encode": lambda x: (x, -10 + 0 * x), "decode": lambda z: z, "likelihood": 0.1}
+    found = findings(x, "prior", "holes", "samples", "latent scale", **given)
+    assert set(flat(verdicts(found).values())) == {LOOK}
+    codes_of_all = Normal(double(10.0), double(0.01 + math.exp(-10)).sqrt())
+    cost = 3 * kl_divergence(codes_of_all, Normal(double(0.0), double(1.0))).item()
+    moments, directions = found["prior"]
+    assert moments.value == pytest.approx(cost, abs=4 * moments.standard_error + 0.5)
+    assert directions.value > 0.99
+    assert found["holes"][0].value == 1
+    assert found["samples"][0].value > 1000
+    assert found["latent scale"][0].value == pytest.approx(10, rel=0.1)
+
+
+def test_holes_are_judged_by_held_out_images():
+    x, given = 0.3 * normal(1000, 2, seed=1), {"encode": lambda x: (x, -3 + 0 * x)}
+    (found,) = findings(x, "holes", **given)["holes"]
+    limit = stats.chi2.ppf(0.99, 2) * (0.09 + math.exp(-3))  # |z|² of q(z)'s outermost 1 %
+    assert found.value == pytest.approx(stats.chi2.sf(limit, 2), abs=0.12)
+    (wider,) = findings(x, "holes", held_out=4 * x, **given)["holes"]
+    assert wider.value < found.value / 3
 
 
 def test_too_few_images_are_not_judged():

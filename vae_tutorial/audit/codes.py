@@ -112,6 +112,7 @@ MODEL_THE_CODES = (
     "the codes, at the least a Gaussian with their mean and covariance, and not from N(0, I); "
     "else weigh the KL by 1, or train longer."
 )
+MOST_CHANNELS = 16  # that are printed
 SCALE_LEFT = 2.0  # ratio of the codes' deviation to 1, either way
 
 
@@ -494,7 +495,8 @@ def _passed(whole: list[Tensor], paths: dict[str, list[Tensor]]) -> Finding:
     parts = dict(zip(paths, shares(whole, list(paths.values())), strict=True))
     cut = [name for name, share in parts.items() if abs(share) < PASSES]
     exact = all(abs(share - 1) < EXACT for share in parts.values())
-    said = " and ".join(f"{abs(share):.2f} by the {name}" for name, share in parts.items())
+    parts = {name: round(share, 6) + 0.0 for name, share in parts.items()}  # no "-0.00"
+    said = " and ".join(f"{share:.2f} by the {name}" for name, share in parts.items())
     reason = (
         f"Training cannot move the {' or the '.join(cut)} by way of the decoder. Usual causes: "
         "sample() for rsample(), detach(), .data, no_grad, or a draw made by torch.normal."
@@ -926,7 +928,9 @@ def latent_scale(subject: Subject) -> Iterator[Finding]:
         each = scale(posterior.mean.reshape(channels), variances(posterior).reshape(channels))
         measured += "; by channel, (mean, deviation) " + ", ".join(
             f"({mean:.2g} ± {mean_error:.1g}, {deviation:.3g} ± {deviation_error:.1g})"
-            for mean, mean_error, deviation, deviation_error in zip(*each, strict=True)
+            for mean, mean_error, deviation, deviation_error in list(zip(*each, strict=True))[
+                :MOST_CHANNELS
+            ]
         )
     left = max(factor, 1 / factor) > SCALE_LEFT
     yield Finding(
@@ -1019,7 +1023,7 @@ def spectrum_of(x: Tensor) -> Tensor:
     flat = x[: max(FEWEST_IMAGES, MOST_NUMBERS // x[0].numel())].flatten(1).double()
     first, second = flat[::2], flat[1::2]
     axes = torch.linalg.svd(first - first.mean(0), full_matrices=False).Vh  # (axes, D)
-    return (second @ axes.mT).var(0)
+    return (second @ axes.mT).var(0).cpu()
 
 
 def _posterior(subject: Subject, x: Tensor) -> Posterior:
