@@ -42,6 +42,11 @@ def findings(x, *names, **given):
     return found
 
 
+def brief(seed=0, latent=8):
+    """A sound VAE of grey digits, trained briefly: shared by tests."""
+    return sound.gaussian(seed, latent, 0.15, 8).model
+
+
 def verdicts(found):
     return {name: [finding.verdict for finding in lines] for name, lines in found.items()}
 
@@ -229,9 +234,9 @@ def test_a_shell_is_seen_by_its_radius_alone():
 
 
 def test_draws_of_the_prior_pass():
-    p_values = [codes.farthest_direction(normal(200, 3, seed=seed))[1] for seed in range(60)]
-    # Bonferroni promises at most 5 % below 0.05: eight of 60 have a chance of 1 in 100
-    assert sum(p_value < 0.05 for p_value in p_values) <= 8
+    p_values = [codes.farthest_direction(normal(200, 3, seed=seed))[1] for seed in range(30)]
+    # Bonferroni promises at most 5 % below 0.05: six of 30 have a chance of 1 in 300
+    assert sum(p_value < 0.05 for p_value in p_values) < 6
 
 
 @pytest.mark.parametrize("width", [1.0, 0.5])
@@ -510,7 +515,7 @@ def test_a_draw_that_is_the_mean_in_evaluation_mode_is_drawn_in_training_mode():
 
 
 def test_what_is_not_given_is_not_judged():
-    model = sound.gaussian(epochs=8).model
+    model = brief()
     found = findings(DIGITS.train, *DRAWS, encode=model.encode)
     assert verdicts(found)["draws"] == verdicts(found)["gradient"] == [CANNOT_TELL]
     assert "draw=lambda x: model.reparameterize" in found["draws"][0].measured
@@ -519,7 +524,7 @@ def test_what_is_not_given_is_not_judged():
 
 
 def test_a_distribution_draws_by_itself():
-    model = sound.gaussian(epochs=8).model
+    model = brief()
 
     def encode(x):
         mean, log_variance = model.encode(x)
@@ -530,7 +535,7 @@ def test_a_distribution_draws_by_itself():
 
 
 def test_a_draw_of_another_width_is_named():
-    model = sound.gaussian(epochs=8).model
+    model = brief()
     found = findings(
         DIGITS.train, "draws", encode=model.encode, draw=lambda x: model.draw(x)[:, :3]
     )
@@ -582,7 +587,11 @@ def test_the_wrong_modules_are_noticed():
 @pytest.mark.parametrize("names", [DRAWS, CODES])
 def test_a_second_output_that_makes_no_gaussian_is_named(second, words, names):
     found = findings(
-        DIGITS.train, *names, encode=lambda x: (x, second(x)), draw=lambda x: x, decode=lambda z: z
+        DIGITS.train[:50],
+        *names,
+        encode=lambda x: (x, second(x)),
+        draw=lambda x: x,
+        decode=lambda z: z,
     )
     (first, *_), *_ = found.values()
     assert first.verdict is WRONG
@@ -657,7 +666,7 @@ def test_log_variances_at_a_bound(second, verdict, words):
 
 
 @cache
-def trained(error_weight: float, kl_weight: float, latent: int = 8, epochs: int = 12):
+def trained(error_weight: float, kl_weight: float, latent: int = 8, epochs: int = 8):
     """A VAE whose loss weighs squared error and KL as a user's would."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -706,7 +715,7 @@ def test_a_collapse_that_the_law_foretells_is_said_to_be_one():
 
 
 def test_a_kl_that_hardly_weighs():
-    found = codes_of(trained(1 / 64, 1e-6), "gaussian")
+    found = codes_of(trained(1 / 64, 1e-6, epochs=16), "gaussian")
     seen = verdicts(found)
     assert seen["rate"] == seen["holes"] == seen["samples"] == [LOOK]
     assert LOOK in seen["prior"]
@@ -780,8 +789,15 @@ def test_holes_are_judged_by_held_out_images():
     assert wider.value < found.value / 3
 
 
+@pytest.mark.parametrize(("count", "told"), [(100, "no law"), (200, "by the law")])
+def test_few_images_for_many_latents_have_no_law(count, told):
+    x = DIGITS.train[:count]
+    (found,) = findings(x, "rate", encode=lambda x: (x, 0 * x), likelihood=0.1)["rate"]
+    assert told in found.expected
+
+
 def test_too_few_images_are_not_judged():
-    model = sound.gaussian(epochs=8).model
+    model = brief()
     given = {"encode": model.encode, "decode": model.decode, "likelihood": 0.15}
     found = findings(DIGITS.train[:12], *CODES, **given)
     assert {verdict for [verdict] in verdicts(found).values()} == {CANNOT_TELL}
@@ -790,7 +806,7 @@ def test_too_few_images_are_not_judged():
 
 
 def test_decoded_logits_of_an_unknown_likelihood_are_no_pictures():
-    model = sound.gaussian(epochs=8).model
+    model = brief()
     found = codes_of(model, lambda x, decoded: decoded.sum(-1), "samples")["samples"][0]
     assert found.verdict is CANNOT_TELL
     found = codes_of(model, None, "samples")["samples"][0]
@@ -802,7 +818,7 @@ def test_decoded_logits_of_an_unknown_likelihood_are_no_pictures():
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_sound_gaussians_raise_no_alarm(seed):
-    model = sound.gaussian(seed, latent=(2, 4, 8)[seed], epochs=8).model
+    model = brief(seed, (8, 4, 2)[seed])
     found = codes_of(model, 0.15, *DRAWS, *CODES, draw=model.draw, held_out=DIGITS.test)
     every = verdicts(found)
     assert WRONG not in flat(every.values())
