@@ -567,6 +567,17 @@ def test_without_gradients_nothing_is_said_of_them():
     assert "no_grad" in found.measured
 
 
+def test_means_whose_sum_is_fixed_still_pass_a_gradient():
+    class Centred(Mine):
+        def encode(self, x):
+            mean, log_variance = super().encode(x)
+            return mean - mean.mean(1, keepdim=True), log_variance
+
+    model = Centred(right)
+    (found,) = findings(DIGITS.train, "gradient", encode=model.encode, draw=model.draw)["gradient"]
+    assert found.verdict is SOUND
+
+
 def test_the_wrong_modules_are_noticed():
     model = Mine(right)
     given = {"encode": model.encode, "draw": model.draw, "modules": nn.Linear(2, 2)}
@@ -633,6 +644,21 @@ def test_codes_that_do_not_repeat(kind, wrong):
     (alarm,) = [finding for finding in found if finding.verdict is WRONG]
     assert wrong in alarm.measured
     assert alarm.value > 0.01  # of the codes' spread
+
+
+def test_codes_are_compared_in_units_of_their_spread():
+    torch.manual_seed(1)
+    model, factor = Batch(), 1000.0
+
+    def larger(x):
+        mean, log_variance = model.encode(x)
+        return factor * mean, log_variance + 2 * math.log(factor)
+
+    values = [
+        max(found.value for found in findings(DIGITS.train, "repeats", encode=encode)["repeats"])
+        for encode in (model.encode, larger)
+    ]
+    assert values[0] == pytest.approx(values[1], rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -807,10 +833,10 @@ def test_too_few_images_are_not_judged():
 
 def test_decoded_logits_of_an_unknown_likelihood_are_no_pictures():
     model = brief()
-    found = codes_of(model, lambda x, decoded: decoded.sum(-1), "samples")["samples"][0]
-    assert found.verdict is CANNOT_TELL
-    found = codes_of(model, None, "samples")["samples"][0]
-    assert found.verdict is CANNOT_TELL
+    for likelihood in (lambda x, decoded: decoded.sum(-1), None):
+        (found,) = codes_of(model, likelihood, "samples")["samples"]
+        assert found.verdict is CANNOT_TELL
+        assert "known to be a picture" in found.measured
 
 
 # Sound models
