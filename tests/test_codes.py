@@ -604,9 +604,19 @@ def test_a_second_output_that_makes_no_gaussian_is_named(second, words, names):
         draw=lambda x: x,
         decode=lambda z: z,
     )
-    (first, *_), *_ = found.values()
+    first, *others = flat(found.values())
     assert first.verdict is WRONG
     assert words in first.measured
+    assert {finding.verdict for finding in others} == {CANNOT_TELL}
+
+
+def test_an_encoder_that_is_wrong_is_reported_once():
+    def encode(x):
+        return x.mean(0), x.mean(0)
+
+    found = findings(DIGITS.train, *DRAWS, *CODES, encode=encode, draw=right, decode=right)
+    verdict = [finding.verdict for finding in flat(found.values())]
+    assert verdict == [WRONG] + [CANNOT_TELL] * (len(DRAWS) + len(CODES) - 1)
 
 
 # Faults of the encoder
