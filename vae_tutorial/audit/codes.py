@@ -617,7 +617,7 @@ class Rate(NamedTuple):
 
     nats: float  # an image
     latent: int
-    eigenvalues: Tensor  # of the images' covariance, the largest first
+    eigenvalues: Tensor  # of the images' covariance, by `spectrum_of`
     variance: Variance | None  # None where no Gaussian p(x|z) is known
 
     @property
