@@ -83,7 +83,8 @@ def audit(
     callables = {
         name: as_callable(name, function)
         for name, function in (
-            ("encode", encode), ("decode", decode), ("loss", loss), ("draw", draw), ("estimate", estimate)
+            ("encode", encode), ("decode", decode), ("loss", loss), ("draw", draw),
+            ("estimate", estimate),
         )
     }  # fmt: skip
     if not any(callables.values()):

@@ -1,5 +1,605 @@
-"""Checks of q(z|x) against the posterior of its own model, by importance weights and its draws."""
+"""Checks of q(z|x) against the posterior of its own model, by importance weights and its draws.
 
-from vae_tutorial.audit.subject import Check
+Weights see only what q draws. Where q misses a mode they are calm, and their average is too low by
+all that was missed, so they accuse and never acquit. Two measures do acquit. With one or two
+latents log p(x) is a sum over a mesh. And for an image that the model itself drew, the z behind it
+is a draw of its posterior, whatever the number of latents: the same weight, averaged over q, lies
+below log p(x), and averaged over such z, above it.
 
-CHECKS: tuple[Check, ...] = ()
+That L_1 ≤ L_10 ≤ L_500 is not checked: weights of the same draws obey it whatever the model is.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from vae_tutorial.audit.findings import Finding, Verdict
+from vae_tutorial.audit.subject import Check, NotGivenError, Subject
+from vae_tutorial.likelihoods import bernoulli_log_likelihood
+from vae_tutorial.models import DiagonalPosterior, Posterior, log_prior, log_weight
+from vae_tutorial.noise import mean_and_error
+from vae_tutorial.quadrature import product, trapezoid
+from vae_tutorial.weights import importance_weighted_bound, pareto_shape
+
+DRAWS = 500  # of q, for each image
+MOST, FEWEST = 200, 20  # images whose weights are looked at
+NUMBERS = 2**25  # pixels × images × draws, which bounds the time; between MOST and FEWEST
+UNRELIABLE = min(1 - 1 / math.log10(DRAWS), 0.7)  # k̂ above it; Vehtari et al. 2024, section 3.2.4
+ERRORS, SLACK = 4.0, 0.05  # standard errors, and nats beyond them, that no sound model exceeds
+MUCH = 3.0  # nats an image: about what one used latent costs
+LITTLE = 1.0  # nats
+
+OWN = 1000  # images that the model draws, to count how often q covers their z
+OWN_DRAWS = 20  # of q, for each of them
+INTERVAL, QUANTILE = 0.9, 1.6448536269514722  # of a standard normal, on both sides
+RARELY = 0.5  # coverage below which q is far too sure; sound models reach 0.2 (see the tests)
+WIDE = 0.8  # mean square below which q is too wide: the best q has at least 1
+
+REACH = 8.0  # the mesh covers [−8, 8] on each axis; the prior's mass beyond is below 3e-15
+MESHES = {1: (4097, 32769), 2: (257, 513)}  # nodes on each axis: at first, and where too coarse
+BLOCK = 2**14  # nodes decoded at once
+MESH_ERROR = 0.01  # nats; images whose integral is known less well are left out
+EXACT_IMAGES, ENOUGH = 50, 10  # on the mesh, and how many of them must be known
+
+BATCHES, REPEATS = 10, 4  # of the caller's loss, whose draws are averaged
+TWICE = 0.2  # how far the ratio of two losses may be from 1 or from 2 to tell mean from sum
+
+
+class Weights(NamedTuple):
+    """Images, their q, and the logs of the weights p(x, z) / q(z|x) of its draws."""
+
+    x: Tensor  # (batch, …)
+    posterior: Posterior
+    log_weight: Tensor  # (DRAWS, batch), nats
+
+    @property
+    def elbo(self) -> Tensor:
+        """The evidence lower bound by draws: (batch,)."""
+        return self.log_weight.mean(0)
+
+    @property
+    def bound(self) -> Tensor:
+        """L_K for K = DRAWS: (batch,)."""
+        return importance_weighted_bound(self.log_weight)
+
+
+class Exact(NamedTuple):
+    """log p(x) on a mesh, and what is not known of it: (batch,) each, in nats."""
+
+    log_evidence: Tensor
+    error: Tensor  # what halving the mesh changed, and what may lie beyond it
+
+
+class Known(NamedTuple):
+    """Images of which log p(x) is known: on average it lies between two numbers."""
+
+    x: Tensor  # (batch, …)
+    elbo: Tensor  # (batch,), of the audited q
+    low: Tensor  # (batch,)
+    high: Tensor  # (batch,), the same where a mesh gave them
+    which: str  # what these images are, in words
+
+
+class Difference(NamedTuple):
+    """The mean of paired differences and its standard error, in nats an image."""
+
+    mean: float
+    error: float
+
+    @property
+    def limit(self) -> float:
+        """Beyond this the mean is not chance, and is not small either."""
+        return ERRORS * self.error + SLACK
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.error:.2f}"
+
+
+def difference(values: Tensor) -> Difference:
+    """The mean of paired differences (n,), with its standard error.
+
+    >>> print(difference(torch.tensor([1.0, 2.0, 3.0, 4.0])))
+    2.50 ± 0.65
+    """
+    return Difference(*(float(part) for part in mean_and_error(values.double())))
+
+
+@torch.no_grad()
+def weigh(subject: Subject, x: Tensor, seed: int) -> Weights:
+    """Draw DRAWS times from the q of each image, and weigh the draws."""
+    posterior = subject.posterior(x)
+    noise = subject.noise(DRAWS, len(x), subject.latent, seed=seed)
+    return Weights(x, posterior, subject.log_weight(x, posterior, noise))
+
+
+def affordable(subject: Subject) -> int:
+    """How many images DRAWS draws each are affordable for."""
+    return max(FEWEST, min(MOST, NUMBERS // (DRAWS * subject.pixels)))
+
+
+# Weights
+
+
+def weights(subject: Subject) -> Iterator[Finding]:
+    """What the encoder loses, how far its weights can be trusted, and whether it helps at all."""
+    seen = weigh(subject, subject.some(affordable(subject)), seed=1)
+    yield helps(subject, seen)
+    yield loses(seen)
+    yield tails(seen)
+
+
+@torch.no_grad()
+def helps(subject: Subject, seen: Weights) -> Finding:
+    """The bound of the encoder's q against that of q = N(0, I), which needs no encoder."""
+    noise = subject.noise(OWN_DRAWS, len(seen.x), subject.latent, seed=2)
+    gain = difference(seen.elbo - subject.log_likelihood(seen.x, noise).mean(0))
+    limit = ERRORS * gain.error + LITTLE
+    verdict, reason = Verdict.LOOK, (
+        "The codes carry next to nothing: the model has collapsed, or is not trained yet."
+    )  # fmt: skip
+    if gain.mean > limit:
+        verdict, reason = Verdict.SOUND, "The codes belong to this decoder."
+    elif gain.mean < -limit:
+        verdict, reason = Verdict.WRONG, (
+            "No encoder at all would do better. Encoder and decoder do not belong together: look "
+            "for images that are scaled or ordered in another way than in training, weights of "
+            "another run, or a mean and a log-variance that are exchanged."
+        )  # fmt: skip
+    return Finding(
+        "encoder",
+        verdict,
+        f"q(z|x) scores {gain} nats an image above q = N(0, I)",
+        "more than 0",
+        reason,
+        "04-bounds",
+        gain.mean,
+        gain.error,
+        limit,
+    )
+
+
+def loses(seen: Weights) -> Finding:
+    """L_K − ELBO: at least so much the encoder's q lies below log p(x)."""
+    lost = difference(seen.bound - seen.elbo)
+    much = lost.mean - ERRORS * lost.error > MUCH
+    return Finding(
+        "encoder gap",
+        Verdict.LOOK if much else Verdict.CANNOT_TELL,
+        f"the encoder loses at least {lost} nats an image: L_{DRAWS} lies so far above the ELBO",
+        f"below {MUCH:.0f}",
+        "The ELBO understates this model: report L_K beside it, train the encoder longer, or give "
+        "it more units or a full covariance."
+        if much
+        else "A mode that q never draws does not show here, so the true loss may be larger.",
+        "05-weights",
+        lost.mean,
+        lost.error,
+        MUCH,
+    )
+
+
+def tails(seen: Weights) -> Finding:
+    """k̂ and the effective sample size, image by image; they accuse and never acquit."""
+    flagged = (pareto_shape(seen.log_weight) > UNRELIABLE).double()  # (batch,)
+    share = difference(flagged)
+    size = 1 / seen.log_weight.softmax(0).square().sum(0)  # (batch,)
+    many = share.mean > 0.5
+    return Finding(
+        "weights",
+        Verdict.LOOK if many else Verdict.CANNOT_TELL,
+        f"k̂ is above {UNRELIABLE:.2f} for {int(flagged.sum())} of {len(flagged)} images; "
+        f"{size.median():.0f} of {DRAWS} draws count at the median, {size.min():.0f} at the least",
+        "few images",
+        "For these images no average of weights, L_K among them, can be taken for log p(x): q is "
+        "too narrow somewhere. Annealing, or more draws of a wider q, goes further."
+        if many
+        else "Calm weights do not acquit q: they know nothing of a mode that it never draws.",
+        "05-weights",
+        share.mean,
+        share.error,
+        0.5,
+    )
+
+
+# A mesh
+
+
+@torch.no_grad()
+def table(subject: Subject, x: Tensor, z: Tensor) -> Tensor:
+    """log p(x|z) of all images (batch, …) at all nodes z (n, latent): (n, batch), in nats.
+
+    Each node is decoded once, however many images there are.
+    """
+    answer = subject.decoded(z)
+    if isinstance(answer, Distribution):
+        shape = (len(x), 1, *answer.batch_shape[1:], *answer.event_shape)
+        score = answer.log_prob(x.reshape(shape))  # (batch, n, …)
+        return score.reshape(len(x), len(z), -1).sum(-1).mT.double()
+    likelihood = subject.likelihood
+    if likelihood.name == "own" or (likelihood.name == "gaussian" and likelihood.sigma is None):
+        return torch.stack([
+            subject.log_likelihood(image.expand(len(z), *x.shape[1:]), z[None])[0] for image in x
+        ]).mT  # fmt: skip
+    flat, target = answer.reshape(len(z), -1).double(), x.reshape(len(x), -1).double()
+    if likelihood.name == "bernoulli":
+        return flat @ target.mT + bernoulli_log_likelihood(torch.zeros_like(flat), flat)[:, None]
+    assert likelihood.sigma is not None
+    squares = torch.cdist(flat, target).square()  # (n, batch)
+    constant = subject.pixels * math.log(likelihood.sigma * math.sqrt(2 * math.pi))
+    return -0.5 * squares / likelihood.sigma**2 - constant
+
+
+def on_mesh(subject: Subject, x: Tensor, nodes: int) -> Exact:
+    """log ∫ p(x|z) N(z; 0, I) dz by the trapezoidal rule, which converges fast for smooth ones.
+
+    Its error is taken to be what every other node alone would have changed, which is many times
+    more than the error of all nodes; and the prior's mass beyond at the largest likelihood seen.
+    """
+    latent = subject.latent
+    rule = product(trapezoid(-REACH, REACH, nodes), latent)
+    seen = torch.cat([table(subject, x, part) for part in rule.nodes.to(x.device).split(BLOCK)])
+    mass = (log_prior(rule.nodes) + rule.weights.log()).to(seen)[:, None]  # (n, 1)
+    even = torch.arange(nodes) % 2 == 0
+    every_other = torch.cartesian_prod(*[even] * latent).reshape(-1, latent).all(-1)
+    joint = seen + mass
+    fine = joint.logsumexp(0)  # (batch,)
+    coarse = joint[every_other.to(seen.device)].logsumexp(0) + latent * math.log(2)
+    beyond = seen.amax(0) + math.log(latent * math.erfc(REACH / math.sqrt(2))) - fine
+    return Exact(fine, (fine - coarse).abs() + beyond.exp())
+
+
+def exact(subject: Subject, x: Tensor) -> Exact:
+    """log p(x) of a model with one or two latents; on a finer mesh where the first is too coarse.
+
+    Raises NotGivenError for more latents.
+    """
+    if subject.latent not in MESHES:
+        raise NotGivenError(f"log p(x) is summed for one or two latents, not for {subject.latent}")
+    for nodes in MESHES[subject.latent]:
+        found = on_mesh(subject, x, nodes)
+        if (found.error < MESH_ERROR).all():
+            break
+    return found
+
+
+def known_exactly(subject: Subject) -> Known | None:
+    """The data's first images with log p(x) on a mesh; None where too few of them are known."""
+    seen = weigh(subject, subject.some(EXACT_IMAGES), seed=3)
+    found = exact(subject, seen.x)
+    inside = seen.posterior.mean.abs().amax(-1) < REACH - 1  # their codes, (batch,)
+    chosen = (found.error < MESH_ERROR) & inside
+    if int(chosen.sum()) < ENOUGH:
+        return None
+    log_evidence = found.log_evidence[chosen]
+    which = f"{len(log_evidence)} images whose log p(x) is summed on a mesh"
+    return Known(seen.x[chosen], seen.elbo[chosen], log_evidence, log_evidence, which)
+
+
+def exact_gap(subject: Subject) -> Iterator[Finding]:
+    """log p(x) − ELBO where log p(x) is known, and what L_K sees of it."""
+    if subject.latent not in MESHES:
+        return
+    found = known_exactly(subject)
+    if found is None:
+        raise NotGivenError("the mesh is too coarse for these posteriors, or does not reach them")
+    lost = difference(found.high - found.elbo)
+    much = lost.mean - ERRORS * lost.error > MUCH
+    yield Finding(
+        "exact gap",
+        Verdict.LOOK if much else Verdict.SOUND,
+        f"the encoder loses {lost} nats of {difference(found.high)} an image ({found.which})",
+        f"below {MUCH:.0f}",
+        "The ELBO understates this model by so much: report log p(x), train the encoder longer, "
+        "or give it more units or a full covariance.",
+        "11-evaluation",
+        lost.mean,
+        lost.error,
+        MUCH,
+    )
+
+
+# The model's own images
+
+
+class Drawn(NamedTuple):
+    """Latents from the prior, and an image that the model draws at each."""
+
+    z: Tensor  # (batch, latent)
+    x: Tensor  # (batch, …)
+
+
+@torch.no_grad()
+def own_images(subject: Subject, count: int, seed: int) -> Drawn:
+    """z ~ N(0, I), x ~ p(x|z). NotGivenError where p(x|z) can be scored but not drawn from."""
+    z = subject.noise(count, subject.latent, seed=seed)
+    torch.manual_seed(seed)
+    answer = subject.decoded(z)
+    if isinstance(answer, Distribution):
+        x = answer.sample()
+    elif subject.likelihood.name == "bernoulli":
+        x = answer.sigmoid().bernoulli()
+    elif subject.likelihood.sigma is not None:
+        x = answer + subject.likelihood.sigma * torch.randn_like(answer)
+    elif subject.likelihood.name == "gaussian":
+        raise NotGivenError("the σ of the Gaussian likelihood was not stated")
+    else:
+        raise NotGivenError("no image can be drawn from a likelihood given as a callable")
+    return Drawn(z, x.reshape(count, *subject.event).to(subject.x.dtype))
+
+
+def standardized(posterior: Posterior, z: Tensor) -> Tensor:
+    """u with z = μ + L u: (batch, latent), which is N(0, I) for z from q itself."""
+    if isinstance(posterior, DiagonalPosterior):
+        return (z - posterior.mean) / (0.5 * posterior.log_variance).exp()
+    offset = (z - posterior.mean)[..., None]  # (batch, latent, 1)
+    return torch.linalg.solve_triangular(posterior.cholesky, offset, upper=False)[..., 0]
+
+
+@torch.no_grad()
+def jeffreys(subject: Subject, drawn: Drawn, posterior: Posterior) -> Tensor:
+    """KL(p(z|x) ‖ q) + KL(q ‖ p(z|x)) for images that the model drew, without p(z|x): (batch,).
+
+    One draw a term: the log-weight of the z behind the image, less its average under q. Only the
+    mean over images is no less than 0. Zero is q = p(z|x) at almost all images of the model.
+    """
+    noise = subject.noise(OWN_DRAWS, len(drawn.x), subject.latent, seed=5)
+    below = subject.log_weight(drawn.x, posterior, noise).mean(0)  # (batch,)
+    score = subject.log_likelihood(drawn.x, drawn.z[None])
+    return log_weight(score, posterior, drawn.z[None])[0] - below
+
+
+@torch.no_grad()
+def calibration(subject: Subject) -> Iterator[Finding]:
+    """Whether q covers the z behind the model's own images as often as it says."""
+    count = max(5 * FEWEST, min(OWN, NUMBERS // (OWN_DRAWS * subject.pixels)))
+    drawn = own_images(subject, count, seed=4)
+    posterior = subject.posterior(drawn.x)
+    yield covers(standardized(posterior, drawn.z))
+    yield agrees(difference(jeffreys(subject, drawn, posterior)))
+
+
+def covers(u: Tensor) -> Finding:
+    """Coverage of 90 % intervals, and the mean square of u (batch, latent).
+
+    q = N(0, I) for every image would cover perfectly, so that it acquits nothing. That u is
+    not N(0, I) is no fault in itself: of a nonlinear model the best Gaussian q is not either.
+    """
+    covered = (u.abs() < QUANTILE).double().mean(1)  # (batch,), an average over latents
+    by_latent = (u.abs() < QUANTILE).double().mean(0)  # (latent,)
+    square, error = mean_and_error(u.square())  # (latent,) each
+    coverage = difference(covered)
+    wide = bool((square + ERRORS * error < WIDE).any())
+    rare = coverage.mean + ERRORS * coverage.error < RARELY
+    reason = (
+        "q = N(0, I) would cover as well, so this alone acquits nothing; and a q trained on data "
+        "need not be right for images of the model."
+    )
+    if wide:
+        reason = (
+            "q is wider than the posterior, which the best q never is: is a log-deviation taken "
+            "for a log-variance, or the encoder hardly trained?"
+        )
+    elif rare:
+        reason = (
+            "q is far too sure on images that the model draws: they are not like its data, or q "
+            "is too narrow there. Do not read its deviations as errors."
+        )
+    return Finding(
+        "calibration",
+        Verdict.LOOK if wide or rare else Verdict.CANNOT_TELL,
+        f"90 % intervals of q hold {100 * coverage.mean:.0f} ± {100 * coverage.error:.0f} % of the "
+        f"z behind the model's own images, {100 * by_latent.min():.0f} % at the worst latent; "
+        f"((z − μ)/σ)² is {square.min():.2f} to {square.max():.2f}",
+        "90 %, and 1",
+        reason,
+        "11-evaluation",
+        coverage.mean,
+        coverage.error,
+        RARELY,
+    )
+
+
+def agrees(apart: Difference) -> Finding:
+    """The two divergences between q and the posterior, added, on the model's own images."""
+    verdict, reason = Verdict.LOOK, (
+        "The encoder was never shown such images. Where they differ much from the data, so does "
+        "what it says of them; and the aggregate of all codes is then no N(0, I) either."
+    )  # fmt: skip
+    if apart.mean < -apart.limit:
+        verdict, reason = Verdict.WRONG, (
+            "This sum cannot be negative: the decoder's distribution draws other images than its "
+            "log-probability describes."
+        )  # fmt: skip
+    elif apart.mean < MUCH + ERRORS * apart.error:
+        verdict, reason = Verdict.SOUND, "q is the posterior, nearly, of the model's own images."
+    return Finding(
+        "own images",
+        verdict,
+        f"KL(p ‖ q) + KL(q ‖ p) is {apart} nats between q and the posterior, on images that the "
+        "model draws",
+        f"below {MUCH:.0f}",
+        reason,
+        "03-decomposition",
+        apart.mean,
+        apart.error,
+        MUCH,
+    )
+
+
+# Bounds
+
+
+def known(subject: Subject) -> Known:
+    """Images whose log p(x) is known: the data's, on a mesh, or the model's own, between bounds."""
+    if subject.latent in MESHES:
+        found = known_exactly(subject)
+        if found is not None:
+            return found
+    drawn = own_images(subject, affordable(subject), seed=6)
+    seen = weigh(subject, drawn.x, seed=7)
+    with torch.no_grad():
+        score = subject.log_likelihood(drawn.x, drawn.z[None])
+    behind = log_weight(score, seen.posterior, drawn.z[None])  # (1, batch)
+    high = importance_weighted_bound(torch.cat([behind, seen.log_weight[1:]]))
+    which = f"{len(high)} images that the model draws, whose log p(x) lies between two bounds"
+    return Known(drawn.x, seen.elbo, seen.bound, high, which)
+
+
+def bound(subject: Subject) -> Iterator[Finding]:
+    """Whether minus the caller's loss is a bound on log p(x)."""
+    assert subject.loss is not None
+    found = known(subject)
+    minus = minus_loss(subject, found.x)  # (batches,)
+    above = difference(minus - averages(found.high))
+    beside = difference(minus - averages(found.elbo))
+    left_out = constant(subject)
+    verdict, reason = Verdict.CANNOT_TELL, (
+        "A loss that lies below the ELBO may be weighed otherwise, or leave out a constant."
+    )  # fmt: skip
+    if abs(beside.mean) < beside.limit:
+        verdict, reason = Verdict.SOUND, "It is the ELBO."
+    elif left_out and abs(beside.mean - left_out) < beside.limit:
+        verdict = Verdict.LOOK if above.mean > above.limit else Verdict.SOUND
+        reason = (
+            f"It is the ELBO but for the Gaussian's constant, {left_out:.1f} nats. Training does "
+            "not mind; but do not compare it over σ, or call it log p(x)."
+        )
+    elif above.mean > above.limit:
+        verdict, reason = Verdict.WRONG, (
+            "Your bound lies above log p(x), so it is none. Usual causes: a mean over pixels in "
+            "place of their sum, a KL with the wrong sign or a weight below 1, a constant of "
+            "another σ."
+        )  # fmt: skip
+    yield Finding(
+        "bound",
+        verdict,
+        f"minus the loss lies {_over(above)} log p(x) and {_over(beside)} the ELBO, in nats an "
+        f"image ({found.which})",
+        "at the ELBO, below log p(x)",
+        reason,
+        "04-bounds",
+        above.mean,
+        above.error,
+        above.limit,
+    )
+
+
+def constant(subject: Subject) -> float:
+    """What a Gaussian loss gains by leaving log σ√(2π) out of each pixel; 0 for others, nats."""
+    stated = subject.likelihood.sigma
+    return subject.pixels * math.log(stated * math.sqrt(2 * math.pi)) if stated else 0.0
+
+
+def averages(nats: Tensor) -> Tensor:
+    """Means over the batches in which `minus_loss` splits its images: (batch,) to (batches,)."""
+    return torch.stack([part.mean() for part in nats.tensor_split(BATCHES)])
+
+
+def minus_loss(subject: Subject, x: Tensor) -> Tensor:
+    """Minus the caller's loss of each of BATCHES batches, a mean over their images: (BATCHES,)."""
+    torch.manual_seed(8)
+    size = per_image(subject, x)
+    rows = [
+        torch.stack([-subject.loss_of(part).detach().double() for _ in range(REPEATS)]).mean()
+        / (len(part) if size == "sum" else 1)
+        for part in x.tensor_split(BATCHES)
+    ]
+    return torch.stack(rows)
+
+
+def per_image(subject: Subject, x: Tensor) -> str:
+    """ "mean" or "sum": what the loss does over a batch, by the loss of all images taken twice."""
+    once, twice = (
+        sum(float(subject.loss_of(images)) for _ in range(REPEATS))
+        for images in (x, torch.cat([x, x]))
+    )
+    ratio = twice / once if once else math.nan
+    for word, expected in (("mean", 1), ("sum", 2)):
+        if abs(ratio - expected) < TWICE:
+            return word
+    raise NotGivenError(
+        f"the loss of a batch taken twice is {ratio:.2f} times the loss, neither a mean nor a sum"
+    )
+
+
+def _over(apart: Difference) -> str:
+    word = "above" if apart.mean > 0 else "below"
+    return f"{abs(apart.mean):.2f} ± {apart.error:.2f} {word}"
+
+
+# The caller's estimator
+
+
+def estimator(subject: Subject) -> Iterator[Finding]:
+    """The caller's estimate of log p(x) where it is known, pair by pair."""
+    assert subject.estimate is not None
+    found = known(subject)
+    torch.manual_seed(9)
+    seen = subject.estimate_of(found.x).detach()
+    above, beside = difference(seen - found.high), difference(seen - found.elbo)
+    below = difference(seen - found.low)
+    verdict, reason = Verdict.CANNOT_TELL, (
+        "It lies between the ELBO and log p(x), as an average of few weights does."
+    )  # fmt: skip
+    if above.mean > above.limit or beside.mean < -beside.limit:
+        verdict, reason = Verdict.WRONG, cause(subject, seen, found)
+    elif below.mean > -below.limit:
+        verdict, reason = Verdict.SOUND, "It agrees with log p(x)."
+    elif abs(beside.mean) < beside.limit:
+        verdict, reason = Verdict.LOOK, (
+            "It is the ELBO: a mean of the logs of weights. The log of their mean is nearer to "
+            "log p(x): use logsumexp over the draws, less the log of their number."
+        )  # fmt: skip
+    yield Finding(
+        "estimate",
+        verdict,
+        f"the estimate lies {_over(above)} log p(x) and {_over(beside)} the ELBO, in nats an image "
+        f"({found.which})",
+        "between them",
+        reason,
+        "05-weights",
+        above.mean,
+        above.error,
+        above.limit,
+    )
+
+
+def cause(subject: Subject, seen: Tensor, found: Known) -> str:
+    """What would bring a wrong estimate between the ELBO and log p(x), in words."""
+    pixels, bit = subject.pixels, math.log(2)
+    for factor, words in (
+        (-1, "Its sign is turned: it is −log p(x)."),
+        (pixels, "It is divided by the number of pixels."),
+        (-pixels, "It is divided by the number of pixels, and its sign is turned."),
+        (bit, "It is in bits, not in nats."),
+        (-bit, "It is in bits, not in nats, and its sign is turned."),
+        (pixels * bit, "It is in bits a pixel, not in nats an image."),
+        (-pixels * bit, "It is in bits a pixel, and its sign is turned."),
+    ):
+        high, low = difference(factor * seen - found.high), difference(factor * seen - found.elbo)
+        if high.mean < high.limit and low.mean > -low.limit:
+            return words
+    offset = seen - (found.low + found.high) / 2  # (batch,)
+    same = float(offset.mean())
+    if float(offset.std()) < MUCH / 4 and abs(same) < math.log(DRAWS):
+        return (
+            f"All images are off by about the same {same:.2f} nats, the log of "
+            f"{math.exp(abs(same)):.3g}: is a sum over draws divided by the wrong count?"
+        )
+    return (
+        "An estimate of log p(x) is log mean p(x|z) p(z)/q(z|x) over draws of q: look at each of "
+        "the three terms, their signs, and sums over pixels and latents."
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("bound", "04-bounds", bound),
+    Check("estimate", "05-weights", estimator),
+    Check("posterior", "05-weights", weights),
+    Check("exact gap", "11-evaluation", exact_gap),
+    Check("own images", "03-decomposition", calibration),
+)
