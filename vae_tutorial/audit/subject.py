@@ -208,7 +208,8 @@ class Subject:
     def _score(self, x: Tensor, z: Tensor, sigma: float | None) -> Tensor:
         answer = self.decoded(z)
         if isinstance(answer, Distribution):
-            log_probability = answer.log_prob(x.reshape(_shape_of(answer, len(x))))
+            target = x.reshape(_shape_of(answer, len(x)))
+            log_probability = _answer("the log_prob of decode's answer", answer.log_prob, target)
             return log_probability.reshape(len(x), -1).sum(-1)
         likelihood = self.likelihood
         if likelihood.log_probability is not None:
@@ -216,6 +217,8 @@ class Subject:
             return _per_image(score, len(x))
         flat, target = answer.reshape(len(x), -1).double(), x.reshape(len(x), -1).double()
         if likelihood.name == "bernoulli":
+            if not ((target == 0) | (target == 1)).all():
+                raise NotGivenError("x is not binary: a Bernoulli has no log p(x|z) of it")
             return bernoulli_log_likelihood(target, flat)
         stated = likelihood.sigma if likelihood.sigma is not None else sigma
         if stated is None:
