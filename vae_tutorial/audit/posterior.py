@@ -16,10 +16,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.nn.functional import softplus
 
 from vae_tutorial.audit.findings import Finding, Verdict
-from vae_tutorial.audit.subject import Check, NotGivenError, Subject
-from vae_tutorial.likelihoods import bernoulli_log_likelihood
+from vae_tutorial.audit.subject import MOST_NUMBERS, Check, NotGivenError, Subject
 from vae_tutorial.models import DiagonalPosterior, Posterior, log_prior, log_weight
 from vae_tutorial.noise import mean_and_error
 from vae_tutorial.quadrature import product, trapezoid
@@ -41,12 +41,16 @@ WIDE = 0.8  # mean square below which q is too wide: the best q has at least 1
 
 REACH = 8.0  # the mesh covers [−8, 8] on each axis; the prior's mass beyond is below 3e-15
 MESHES = {1: (4097, 32769), 2: (257, 513)}  # nodes on each axis: at first, and where too coarse
-BLOCK = 2**14  # nodes decoded at once
 MESH_ERROR = 0.01  # nats; images whose integral is known less well are left out
 EXACT_IMAGES, ENOUGH = 50, 10  # on the mesh, and how many of them must be known
+DEAR_IMAGES = 15  # on the mesh, where p(x|z) is not one product of matrices
 
 BATCHES, REPEATS = 10, 4  # of the caller's loss, whose draws are averaged
 TWICE = 0.2  # how far the ratio of two losses may be from 1 or from 2 to tell mean from sum
+
+TRIED = 6  # images at which a likelihood is integrated
+STEPS = 385  # nodes of that integral, on three times the range of the pixels
+ROWS = 4096  # images scored at once
 
 
 class Weights(NamedTuple):
@@ -81,6 +85,7 @@ class Known(NamedTuple):
     elbo: Tensor  # (batch,), of the audited q
     low: Tensor  # (batch,)
     high: Tensor  # (batch,), the same where a mesh gave them
+    weighted: Tensor  # (batch,), L_K
     which: str  # what these images are, in words
 
 
@@ -208,29 +213,25 @@ def tails(seen: Weights) -> Finding:
 # A mesh
 
 
+def is_plain(subject: Subject) -> bool:
+    """Whether p(x|z) is a Gaussian of one σ or a Bernoulli, scored by one product of matrices."""
+    if isinstance(subject.decoded(subject.noise(1, subject.latent, seed=0)), Distribution):
+        return False
+    return subject.likelihood.name == "bernoulli" or subject.likelihood.sigma is not None
+
+
 @torch.no_grad()
 def table(subject: Subject, x: Tensor, z: Tensor) -> Tensor:
-    """log p(x|z) of all images (batch, …) at all nodes z (n, latent): (n, batch), in nats.
-
-    Each node is decoded once, however many images there are.
-    """
-    answer = subject.decoded(z)
-    if isinstance(answer, Distribution):
-        shape = (len(x), 1, *answer.batch_shape[1:], *answer.event_shape)
-        score = answer.log_prob(x.reshape(shape))  # (batch, n, …)
-        return score.reshape(len(x), len(z), -1).sum(-1).mT.double()
-    likelihood = subject.likelihood
-    if likelihood.name == "own" or (likelihood.name == "gaussian" and likelihood.sigma is None):
-        return torch.stack([
-            subject.log_likelihood(image.expand(len(z), *x.shape[1:]), z[None])[0] for image in x
-        ]).mT  # fmt: skip
-    flat, target = answer.reshape(len(z), -1).double(), x.reshape(len(x), -1).double()
-    if likelihood.name == "bernoulli":
-        return flat @ target.mT + bernoulli_log_likelihood(torch.zeros_like(flat), flat)[:, None]
-    assert likelihood.sigma is not None
+    """log p(x|z) of all images (batch, …) at all nodes z (n, latent): (n, batch), in nats."""
+    if not is_plain(subject):
+        return subject.log_likelihood(x, z[:, None].expand(-1, len(x), -1)).double()
+    flat = subject.decoded(z).reshape(len(z), -1).double()  # (n, pixels)
+    target = x.reshape(len(x), -1).double()  # (batch, pixels)
+    sigma = subject.likelihood.sigma
+    if sigma is None:
+        return flat @ target.mT - softplus(flat).sum(-1, keepdim=True)
     squares = torch.cdist(flat, target).square()  # (n, batch)
-    constant = subject.pixels * math.log(likelihood.sigma * math.sqrt(2 * math.pi))
-    return -0.5 * squares / likelihood.sigma**2 - constant
+    return -0.5 * squares / sigma**2 - subject.pixels * math.log(sigma * math.sqrt(2 * math.pi))
 
 
 def on_mesh(subject: Subject, x: Tensor, nodes: int) -> Exact:
@@ -241,7 +242,8 @@ def on_mesh(subject: Subject, x: Tensor, nodes: int) -> Exact:
     """
     latent = subject.latent
     rule = product(trapezoid(-REACH, REACH, nodes), latent)
-    seen = torch.cat([table(subject, x, part) for part in rule.nodes.to(x.device).split(BLOCK)])
+    room = max(1, MOST_NUMBERS // (subject.pixels * len(x)))  # nodes at a time
+    seen = torch.cat([table(subject, x, part) for part in rule.nodes.to(x.device).split(room)])
     mass = (log_prior(rule.nodes) + rule.weights.log()).to(seen)[:, None]  # (n, 1)
     even = torch.arange(nodes) % 2 == 0
     every_other = torch.cartesian_prod(*[even] * latent).reshape(-1, latent).all(-1)
@@ -268,7 +270,8 @@ def exact(subject: Subject, x: Tensor) -> Exact:
 
 def known_exactly(subject: Subject) -> Known | None:
     """The data's first images with log p(x) on a mesh; None where too few of them are known."""
-    seen = weigh(subject, subject.some(EXACT_IMAGES), seed=3)
+    images = EXACT_IMAGES if is_plain(subject) else DEAR_IMAGES
+    seen = weigh(subject, subject.some(images), seed=3)
     found = exact(subject, seen.x)
     inside = seen.posterior.mean.abs().amax(-1) < REACH - 1  # their codes, (batch,)
     chosen = (found.error < MESH_ERROR) & inside
@@ -276,7 +279,8 @@ def known_exactly(subject: Subject) -> Known | None:
         return None
     log_evidence = found.log_evidence[chosen]
     which = f"{len(log_evidence)} images whose log p(x) is summed on a mesh"
-    return Known(seen.x[chosen], seen.elbo[chosen], log_evidence, log_evidence, which)
+    elbo, weighted = seen.elbo[chosen], seen.bound[chosen]
+    return Known(seen.x[chosen], elbo, log_evidence, log_evidence, weighted, which)
 
 
 def exact_gap(subject: Subject) -> Iterator[Finding]:
@@ -291,7 +295,8 @@ def exact_gap(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "exact gap",
         Verdict.LOOK if much else Verdict.SOUND,
-        f"the encoder loses {lost} nats of {difference(found.high)} an image ({found.which})",
+        f"the encoder loses {lost} nats an image, of which L_{DRAWS} sees "
+        f"{difference(found.weighted - found.elbo)} ({found.which})",
         f"below {MUCH:.0f}",
         "The ELBO understates this model by so much: report log p(x), train the encoder longer, "
         "or give it more units or a full covariance.",
@@ -446,7 +451,7 @@ def known(subject: Subject) -> Known:
     behind = log_weight(score, seen.posterior, drawn.z[None])  # (1, batch)
     high = importance_weighted_bound(torch.cat([behind, seen.log_weight[1:]]))
     which = f"{len(high)} images that the model draws, whose log p(x) lies between two bounds"
-    return Known(drawn.x, seen.elbo, seen.bound, high, which)
+    return Known(drawn.x, seen.elbo, seen.bound, high, seen.bound, which)
 
 
 def bound(subject: Subject) -> Iterator[Finding]:
@@ -456,24 +461,7 @@ def bound(subject: Subject) -> Iterator[Finding]:
     minus = minus_loss(subject, found.x)  # (batches,)
     above = difference(minus - averages(found.high))
     beside = difference(minus - averages(found.elbo))
-    left_out = constant(subject)
-    verdict, reason = Verdict.CANNOT_TELL, (
-        "A loss that lies below the ELBO may be weighed otherwise, or leave out a constant."
-    )  # fmt: skip
-    if abs(beside.mean) < beside.limit:
-        verdict, reason = Verdict.SOUND, "It is the ELBO."
-    elif left_out and abs(beside.mean - left_out) < beside.limit:
-        verdict = Verdict.LOOK if above.mean > above.limit else Verdict.SOUND
-        reason = (
-            f"It is the ELBO but for the Gaussian's constant, {left_out:.1f} nats. Training does "
-            "not mind; but do not compare it over σ, or call it log p(x)."
-        )
-    elif above.mean > above.limit:
-        verdict, reason = Verdict.WRONG, (
-            "Your bound lies above log p(x), so it is none. Usual causes: a mean over pixels in "
-            "place of their sum, a KL with the wrong sign or a weight below 1, a constant of "
-            "another σ."
-        )  # fmt: skip
+    verdict, reason = elbo_or_not(subject, minus, found)
     yield Finding(
         "bound",
         verdict,
@@ -488,10 +476,62 @@ def bound(subject: Subject) -> Iterator[Finding]:
     )
 
 
+def elbo_or_not(subject: Subject, minus: Tensor, found: Known) -> tuple[Verdict, str]:
+    """What minus the loss (batches,) is: the ELBO, in some unit; above log p(x); or neither."""
+    above = difference(minus - averages(found.high))
+    if not above.limit < MUCH:
+        return Verdict.CANNOT_TELL, "The loss varies too much from draw to draw to be judged."
+    left_out = constant(subject)
+    for factor, unit in units(subject):
+        beside = difference(factor * minus - averages(found.elbo))
+        if abs(beside.mean) < beside.limit:
+            return as_elbo(subject, factor, unit, found)
+        if left_out and factor == 1 and abs(beside.mean - left_out) < beside.limit:
+            verdict = Verdict.LOOK if above.mean > above.limit else Verdict.SOUND
+            return verdict, (
+                f"It is the ELBO but for the Gaussian's constant, {left_out:.1f} nats. Training at "
+                "a fixed σ does not mind; do not compare it over σ, or call it log p(x)."
+            )
+    if above.mean > above.limit:
+        return Verdict.WRONG, (
+            "Your bound lies above log p(x), so it is none. Usual causes: a mean over pixels in "
+            "place of their sum, a KL with the wrong sign or a weight below 1, or another σ."
+        )
+    return Verdict.CANNOT_TELL, (
+        "A loss that lies below the ELBO may be weighed otherwise, or leave out a constant."
+    )
+
+
+def as_elbo(subject: Subject, factor: float, unit: str, found: Known) -> tuple[Verdict, str]:
+    """The verdict on a loss that agrees with the ELBO in a unit, of which the KL must be a part."""
+    with torch.no_grad():
+        kl = float(subject.posterior(found.x).kl_to_prior().mean())
+    if factor == 1 or kl > LITTLE:
+        return Verdict.SOUND, f"It is the ELBO, in {unit}."
+    return Verdict.CANNOT_TELL, (
+        f"It is the ELBO in {unit}, or its error alone is in that unit: where the KL is near 0, "
+        "as here, the two look the same. The second would explain why the KL is near 0."
+    )
+
+
+def units(subject: Subject) -> tuple[tuple[float, str], ...]:
+    """Units in which people state a bound, and what turns them into nats an image."""
+    bit = math.log(2)
+    return (
+        (1.0, "nats an image"),
+        (subject.pixels, "nats a pixel"),
+        (bit, "bits an image"),
+        (subject.pixels * bit, "bits a pixel"),
+    )
+
+
 def constant(subject: Subject) -> float:
     """What a Gaussian loss gains by leaving log σ√(2π) out of each pixel; 0 for others, nats."""
-    stated = subject.likelihood.sigma
-    return subject.pixels * math.log(stated * math.sqrt(2 * math.pi)) if stated else 0.0
+    try:
+        sigma = subject.likelihood.sigma
+    except NotGivenError:  # the decoder's own distribution says it all
+        return 0.0
+    return subject.pixels * math.log(sigma * math.sqrt(2 * math.pi)) if sigma else 0.0
 
 
 def averages(nats: Tensor) -> Tensor:
@@ -514,7 +554,7 @@ def minus_loss(subject: Subject, x: Tensor) -> Tensor:
 def per_image(subject: Subject, x: Tensor) -> str:
     """ "mean" or "sum": what the loss does over a batch, by the loss of all images taken twice."""
     once, twice = (
-        sum(float(subject.loss_of(images)) for _ in range(REPEATS))
+        sum(float(subject.loss_of(images).detach()) for _ in range(REPEATS))
         for images in (x, torch.cat([x, x]))
     )
     ratio = twice / once if once else math.nan
@@ -570,19 +610,12 @@ def estimator(subject: Subject) -> Iterator[Finding]:
 
 def cause(subject: Subject, seen: Tensor, found: Known) -> str:
     """What would bring a wrong estimate between the ELBO and log p(x), in words."""
-    pixels, bit = subject.pixels, math.log(2)
-    for factor, words in (
-        (-1, "Its sign is turned: it is −log p(x)."),
-        (pixels, "It is divided by the number of pixels."),
-        (-pixels, "It is divided by the number of pixels, and its sign is turned."),
-        (bit, "It is in bits, not in nats."),
-        (-bit, "It is in bits, not in nats, and its sign is turned."),
-        (pixels * bit, "It is in bits a pixel, not in nats an image."),
-        (-pixels * bit, "It is in bits a pixel, and its sign is turned."),
-    ):
-        high, low = difference(factor * seen - found.high), difference(factor * seen - found.elbo)
-        if high.mean < high.limit and low.mean > -low.limit:
-            return words
+    for sign, turned in ((1, "It is"), (-1, "Its sign is turned: it is −log p(x)")):
+        for factor, unit in units(subject):
+            stated = sign * factor * seen
+            high, low = difference(stated - found.high), difference(stated - found.elbo)
+            if high.mean < high.limit and low.mean > -low.limit:
+                return f"{turned} in {unit}; nats an image are expected, and log p(x) itself."
     offset = seen - (found.low + found.high) / 2  # (batch,)
     same = float(offset.mean())
     if float(offset.std()) < MUCH / 4 and abs(same) < math.log(DRAWS):
@@ -596,7 +629,102 @@ def cause(subject: Subject, seen: Tensor, found: Known) -> str:
     )
 
 
+# A likelihood of one's own
+
+
+class Profile(NamedTuple):
+    """Values that one pixel may take, and their weights in an integral (or a sum) over them."""
+
+    values: Tensor  # (n,)
+    weights: Tensor  # (n,)
+
+
+def profiles(x: Tensor) -> tuple[Profile, ...]:
+    """Where a pixel of such images may lie: {0, 1}; else the real line, or [0, 1]."""
+    if ((x == 0) | (x == 1)).all():
+        return (Profile(x.new_tensor([0.0, 1.0]), x.new_ones(2)),)
+    low, high = float(x.min()), float(x.max())
+    ranges = [(low - (high - low), high + (high - low))]
+    if low >= 0 and high <= 1:
+        ranges.append((0.0, 1.0))
+    rules = [trapezoid(*ends, STEPS) for ends in ranges]
+    return tuple(Profile(rule.nodes.to(x), rule.weights.to(x)) for rule in rules)
+
+
+@torch.no_grad()
+def log_mass(subject: Subject, x: Tensor, z: Tensor, profile: Profile) -> float:
+    """log ∫ p(x|z) dx over all pixels at z (latent,), from the values near one image x (…).
+
+    Where p(x|z) is a product over pixels, ∫ p(t|z) dt of one pixel, the others held, is known
+    relative to p(x|z). The product of these over all pixels is 1 / p(x|z) for a density.
+    """
+    pixels, count = subject.pixels, len(profile.values)
+    varied = x.flatten().expand(pixels, count, pixels).clone()
+    each = torch.arange(pixels)
+    varied[each, :, each] = profile.values
+    rows = varied.reshape(-1, *x.shape)
+    score = torch.cat([
+        subject.log_likelihood(part, z.expand(1, len(part), -1))[0] for part in rows.split(ROWS)
+    ]).reshape(pixels, count)  # fmt: skip
+    here = subject.log_likelihood(x[None], z.expand(1, 1, -1))[0, 0]
+    by_pixel = (score - here + profile.weights.log()).logsumexp(1)  # (pixels,)
+    return float(here + by_pixel.sum())
+
+
+@torch.no_grad()
+def is_product(subject: Subject, x: Tensor, other: Tensor, z: Tensor) -> bool:
+    """Whether log p(x|z) is a sum over pixels: what two halves of other pixels add, adds up."""
+    half = torch.arange(subject.pixels).reshape(x.shape) % 2 == 0
+    four = torch.stack([x, torch.where(half, other, x), torch.where(half, x, other), other])
+    here, first, second, both = subject.log_likelihood(four, z.expand(1, 4, -1))[0].tolist()
+    return abs(both + here - first - second) < SLACK
+
+
+def normalized(subject: Subject) -> Iterator[Finding]:
+    """Whether a likelihood that the caller wrote is a density of x at every z."""
+    if subject.likelihood.name != "own":
+        return
+    x = subject.some(TRIED)
+    found = profiles(subject.x)
+    if len(found[0].values) * subject.pixels**2 * TRIED > NUMBERS:
+        raise NotGivenError("an image has too many pixels to integrate over each of them")
+    with torch.no_grad():
+        z = subject.posterior(x).mean
+    if not all(map(is_product, [subject] * len(x), x, x.roll(1, 0), z)):
+        raise NotGivenError(
+            "the likelihood is no product over pixels, so its integral is not known"
+        )
+    masses = [
+        torch.tensor([log_mass(subject, *pair, part) for pair in zip(x, z, strict=True)])
+        for part in found
+    ]
+    mass = min(masses, key=lambda each: float(each.abs().max()))  # (TRIED,), of the better range
+    verdict, reason = Verdict.WRONG, (
+        "A decoder can raise this integral in place of fitting x. Usual causes: log σ left out "
+        "where σ depends on z, or a cross-entropy of pixels that are grey."
+    )  # fmt: skip
+    if mass.abs().max() < SLACK:
+        verdict, reason = Verdict.SOUND, "It is a density of x."
+    elif mass.max() - mass.min() < SLACK:
+        verdict, reason = Verdict.LOOK, (
+            "A constant is left out. Training does not mind unless σ is learned, which then "
+            "grows without end; do not compare such a bound over σ, or call it log p(x)."
+        )  # fmt: skip
+    yield Finding(
+        "likelihood",
+        verdict,
+        f"log ∫ p(x|z) dx is {mass.min():.2f} to {mass.max():.2f} nats at the codes of "
+        f"{len(x)} images",
+        "0",
+        reason,
+        "06-gaussians",
+        float(mass[mass.abs().argmax()]),
+        limit=SLACK,
+    )
+
+
 CHECKS: tuple[Check, ...] = (
+    Check("likelihood", "06-gaussians", normalized),
     Check("bound", "04-bounds", bound),
     Check("estimate", "05-weights", estimator),
     Check("posterior", "05-weights", weights),
