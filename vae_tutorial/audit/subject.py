@@ -206,7 +206,10 @@ class Subject:
         return torch.cat(rows)
 
     def _score(self, x: Tensor, z: Tensor, sigma: float | None) -> Tensor:
-        answer = self.decoded(z)
+        return self.score(x, self.decoded(z), sigma)
+
+    def score(self, x: Tensor, answer: Any, sigma: float | None = None) -> Tensor:
+        """log p(x|z) of images (batch, …), each with what `decoded` made of its z: (batch,)."""
         if isinstance(answer, Distribution):
             target = x.reshape(_shape_of(answer, len(x)))
             log_probability = _answer("the log_prob of decode's answer", answer.log_prob, target)
