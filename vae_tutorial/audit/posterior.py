@@ -141,25 +141,34 @@ def weights(subject: Subject) -> Iterator[Finding]:
 
 @torch.no_grad()
 def helps(subject: Subject, seen: Weights) -> Finding:
-    """The bound of the encoder's q against that of q = N(0, I), which needs no encoder."""
+    """The encoder's q against two that need no encoder: N(0, I), and the q of another image."""
     noise = subject.noise(OWN_DRAWS, len(seen.x), subject.latent, seed=2)
+    z = seen.posterior.draw(noise)
     gain = difference(seen.elbo - subject.log_likelihood(seen.x, noise).mean(0))
-    limit = ERRORS * gain.error + LITTLE
+    swapped = subject.log_likelihood(seen.x, z) - subject.log_likelihood(seen.x, z.roll(1, 1))
+    told = difference(swapped.mean(0))
+    kl = float(seen.posterior.kl_to_prior().mean())
+    limit, least = ERRORS * gain.error + LITTLE, ERRORS * told.error + LITTLE
     verdict, reason = Verdict.LOOK, (
-        "The codes carry next to nothing: the model has collapsed, or is not trained yet."
+        "The codes carry next to nothing: the model has collapsed, is not trained yet, or is "
+        "shown images of another scale than in training."
     )  # fmt: skip
-    if gain.mean > limit:
-        verdict, reason = Verdict.SOUND, "The codes belong to this decoder."
-    elif gain.mean < -limit:
+    if gain.mean < -limit or (told.mean < least and kl > MUCH):
         verdict, reason = Verdict.WRONG, (
-            "No encoder at all would do better. Encoder and decoder do not belong together: look "
-            "for images that are scaled or ordered in another way than in training, weights of "
-            "another run, or a mean and a log-variance that are exchanged."
+            "No encoder at all would do as well, for less. Encoder and decoder do not belong "
+            "together: look for images that are scaled or ordered in another way than in "
+            "training, weights of another run, or a mean and a log-variance that are exchanged."
+        )  # fmt: skip
+    elif gain.mean > limit and told.mean > least:
+        verdict, reason = Verdict.CANNOT_TELL, (
+            "The codes tell of their images. So do those of an encoder that is half wrong: for "
+            "how near q is to the posterior see the gap, and the model's own images."
         )  # fmt: skip
     return Finding(
         "encoder",
         verdict,
-        f"q(z|x) scores {gain} nats an image above q = N(0, I)",
+        f"for a KL of {kl:.1f} nats, q(z|x) scores {told} nats an image above the q of another "
+        f"image, and {gain} above q = N(0, I)",
         "more than 0",
         reason,
         "04-bounds",
@@ -485,20 +494,23 @@ def elbo_or_not(subject: Subject, minus: Tensor, found: Known) -> tuple[Verdict,
     """What minus the loss (batches,) is: the ELBO, in some unit; above log p(x); or neither.
 
     Where the KL is near 0 a mean over pixels of the error alone looks like the ELBO in nats a
-    pixel, so that there no other unit is tried.
+    pixel, and neither can be told.
     """
     above = difference(minus - averages(found.high))
-    if not above.limit < MUCH:
-        return Verdict.CANNOT_TELL, "The loss varies too much from draw to draw to be judged."
     left_out = constant(subject)
     with torch.no_grad():
         kl = float(subject.posterior(found.x).kl_to_prior().mean())
-    for factor, unit in units(subject) if kl > LITTLE else units(subject)[:1]:
+    for factor, unit in units(subject):
         beside = difference(factor * minus - averages(found.elbo))
-        if abs(beside.mean) < beside.limit:
-            within = f"{unit}, as far as {beside.limit:.2f} nats can tell"
-            return Verdict.SOUND, f"It is the ELBO, in {within}."
-        if left_out and factor == 1 and abs(beside.mean - left_out) < beside.limit:
+        if abs(beside.mean) < beside.limit < MUCH:
+            if factor == 1 or kl > LITTLE:
+                within = f"as far as {beside.limit:.2f} nats can tell"
+                return Verdict.SOUND, f"It is the ELBO in {unit}, {within}."
+            return Verdict.CANNOT_TELL, (
+                f"It is the ELBO in {unit}, or its error alone is in that unit, which would "
+                "explain why the KL is near 0. Where it is, the two look the same."
+            )
+        if left_out and factor == 1 and abs(beside.mean - left_out) < beside.limit < MUCH:
             verdict = Verdict.LOOK if above.mean > above.limit else Verdict.SOUND
             return verdict, (
                 f"It is the ELBO but for the Gaussian's constant, {left_out:.1f} nats. Training at "
@@ -510,7 +522,8 @@ def elbo_or_not(subject: Subject, minus: Tensor, found: Known) -> tuple[Verdict,
             "place of their sum, a KL with the wrong sign or a weight below 1, or another σ."
         )
     return Verdict.CANNOT_TELL, (
-        "A loss that lies below the ELBO may be weighed otherwise, or leave out a constant."
+        "A loss that lies below the ELBO may be weighed otherwise, or leave out a constant; and "
+        "one that varies much from draw to draw cannot be told from it."
     )
 
 
