@@ -155,7 +155,7 @@ def helps(subject: Subject, seen: Weights) -> Finding:
         "The codes carry next to nothing: the model has collapsed, is not trained yet, or is "
         "shown images of another scale than in training."
     )  # fmt: skip
-    if gain.mean < -limit or (told.mean < least and kl > MUCH):
+    if gain.mean < -limit or (told.mean < ERRORS * told.error and kl > MUCH):
         verdict, reason = Verdict.WRONG, (
             "No encoder at all would do as well, for less. Encoder and decoder do not belong "
             "together: look for images that are scaled or ordered in another way than in "
