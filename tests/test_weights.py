@@ -1,7 +1,10 @@
 """K weights against sums over all outcomes, scipy, closed forms, and the laws they obey."""
 
 import itertools
+import json
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +28,7 @@ from vae_tutorial.weights import (
 )
 
 nats = st.floats(-30, 30)
+ROOT = Path(__file__).parents[1]
 
 
 class Linear:
@@ -383,6 +387,65 @@ def test_a_gaussian_on_a_gaussian_has_the_shape_of_the_ratio_of_variances(ratio)
     noise = normal(100_000, 10)
     log_weight = noise**2 * (1 - ratio) / 2  # log w up to a constant, z = √ratio · noise
     assert abs(float(pareto_shape(log_weight).mean()) - (1 - ratio)) < 0.1
+
+
+@pytest.mark.equation("eq-pareto-tail")
+def test_200_vectors_have_the_shape_that_arviz_stats_finds(monkeypatch):
+    """arviz-stats read the same vectors in an environment of its own, see benchmarks/pareto.py."""
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    import pareto
+
+    kept = json.loads((ROOT / "book" / "results" / "pareto.json").read_text("utf-8"))
+    assert kept["provenance"]["arviz-stats"] >= "1.3.3"
+    found = {tuple(list(record.values())[:-1]): record["k"] for record in kept["records"]}
+    assert len(found) == 200
+    for case in pareto.CASES:
+        seen = float(pareto_shape(pareto.log_weights(case)))
+        assert abs(seen - found[tuple(case)]) < 1e-6, case
+
+
+def matched_gaussians(ratios, seed):
+    """q = N(0, Σ_q) and p with eigenvalues `ratios` of Σ_p⁻¹ Σ_q: L of q, and p's covariance."""
+    draws = np.random.default_rng(seed)
+    lower = np.tril(draws.normal(size=(len(ratios),) * 2)) + 3 * np.eye(len(ratios))  # L, (d, d)
+    rotation = np.linalg.qr(draws.normal(size=lower.shape))[0]
+    return lower, lower @ rotation @ np.diag(1 / np.array(ratios)) @ rotation.T @ lower.T
+
+
+@pytest.mark.equation("eq-pareto-tail")
+@pytest.mark.parametrize(
+    ("ratios", "slack"),
+    [
+        ((0.3, 0.3), 0.01),  # an exact Pareto law, whose tail is straight from its start
+        ((0.6, 0.6, 1.0), 0.01),
+        ((0.5, 0.5, 3.0), 0.03),  # a factor that is bounded
+        ((0.2, 0.2, 0.8), 0.03),  # and one whose own tail, of 0.2, is felt at first
+    ],
+)
+def test_gaussians_have_the_closed_form(ratios, slack):
+    """k = 1 − λ_min(Σ_p⁻¹ Σ_q) where λ_min < 1: with z = m + Lε, log w is −Σ (λᵢ − 1) εᵢ²/2 + c.
+
+    E w^r is finite for r (1 − λ_min) < 1 alone, so the tail falls like u^(−1/k) but for a factor
+    that changes slowly. Where λ_min > 1 the weights are bounded, and the form does not hold. A
+    double λ_min makes the factor constant, since ε₁² + ε₂² is exponential.
+    """
+    lower, covariance = matched_gaussians(ratios, seed=3)
+    noise = np.random.default_rng(4).normal(size=(100_000, 10, len(ratios)))
+    z = noise @ lower.T
+    q = multivariate_normal(np.zeros(len(ratios)), lower @ lower.T)
+    p = multivariate_normal(np.zeros(len(ratios)), covariance)
+    expected = 1 - np.linalg.eigvals(np.linalg.solve(covariance, lower @ lower.T)).real.min()
+    assert expected == pytest.approx(1 - min(ratios))
+    seen = float(pareto_shape(torch.from_numpy(p.logpdf(z) - q.logpdf(z))).mean())
+    tail = 3 * math.sqrt(len(z))  # the error is that of a fit by maximum likelihood, ten times
+    assert abs(seen - expected) < slack + 4 * (1 + expected) / math.sqrt(10 * tail)
+
+
+def test_bounded_weights_of_gaussians_do_not_have_the_closed_form():
+    """λ_min > 1: near its end the density of w grows like a power, so that k = −2/d there."""
+    noise = normal(100_000, 4, seed=8)
+    log_weight = -noise.square().sum(-1) / 2  # λ = 2, four times; the closed form would say −1
+    assert float(pareto_shape(log_weight)) == pytest.approx(-2 / 4, abs=0.1)
 
 
 def test_weights_without_a_tail_and_weights_that_are_all_tail():

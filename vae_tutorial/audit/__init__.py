@@ -52,6 +52,7 @@ def audit(
     loss: Callable[[Tensor], Tensor] | None = None,
     held_out: Any = None,
     draw: Callable[[Tensor], Tensor] | None = None,
+    estimate: Callable[[Tensor], Tensor] | None = None,
     modules: nn.Module | list[nn.Module] | None = None,
     seconds: float = 60.0,
     watched: Watched = _plainly,
@@ -66,6 +67,7 @@ def audit(
       (x, decoded) → (batch,) that gives log p(x|z).
     - `loss(x)`: the scalar that was minimised, as the training code computes it on a batch.
     - `draw(x)`: z as the training code draws it.
+    - `estimate(x)`: (batch,), your own estimate of log p(x), in nats.
     - `modules`: whose parameters were trained; by default those that the callables name.
 
     The model is put into evaluation mode and is left as it was, and so are all random states.
@@ -85,7 +87,8 @@ def audit(
     callables = {
         name: as_callable(name, function)
         for name, function in (
-            ("encode", encode), ("decode", decode), ("loss", loss), ("draw", draw)
+            ("encode", encode), ("decode", decode), ("loss", loss), ("draw", draw),
+            ("estimate", estimate),
         )
     }  # fmt: skip
     if not any(callables.values()):
@@ -106,6 +109,7 @@ def audit(
         others,
         callables["draw"],
         as_modules(modules),
+        callables["estimate"],
     )
     return _run(subject, seconds, watched)
 

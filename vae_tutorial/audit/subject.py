@@ -59,11 +59,13 @@ class Subject:
         held_out: Tensor | None = None,
         draw: Callable[[Tensor], Tensor] | None = None,
         modules: Sequence[nn.Module] | None = None,
+        estimate: Callable[[Tensor], Tensor] | None = None,
     ):
         self.x, self.held_out = x, held_out
         self._encode, self._decode, self._likelihood = encode, decode, likelihood
-        self._loss, self._draw = loss, draw
-        found = modules_behind(encode, decode, loss, draw) if modules is None else modules
+        self._loss, self._draw, self._estimate = loss, draw, estimate
+        callables = (encode, decode, loss, draw, estimate)
+        found = modules_behind(*callables) if modules is None else modules
         self.modules = list(found)
         self.event = tuple(x.shape[1:])
         self.pixels = math.prod(self.event)
@@ -90,6 +92,11 @@ class Subject:
     def draw(self) -> Callable[[Tensor], Tensor]:
         """The caller's way from x to a draw of z."""
         return _given("draw", self._draw)
+
+    @property
+    def estimate(self) -> Callable[[Tensor], Tensor]:
+        """The caller's estimate of log p(x)."""
+        return _given("estimate", self._estimate)
 
     @property
     def likelihood(self) -> Likelihood:
@@ -165,6 +172,16 @@ class Subject:
         _finite("draw", z)
         return z.flatten(1)
 
+    def estimate_of(self, x: Tensor) -> Tensor:
+        """log p(x) as the caller estimates it, (batch,); AnswerError where it is none."""
+        answer = _answer("estimate", self.estimate, x)
+        if not isinstance(answer, Tensor) or answer.numel() != len(x):
+            raise AnswerError(
+                f"estimate must return ({len(x)},), one number an image, got {_kind(answer)}"
+            )
+        _finite("estimate", answer)
+        return answer.reshape(-1).double()
+
     def mean_image(self, z: Tensor) -> Tensor:
         """E[x|z], the picture that the decoder shows: (batch, latent) to (batch, pixels)."""
         answer = self.decoded(z)
@@ -189,7 +206,10 @@ class Subject:
         return torch.cat(rows)
 
     def _score(self, x: Tensor, z: Tensor, sigma: float | None) -> Tensor:
-        answer = self.decoded(z)
+        return self.score(x, self.decoded(z), sigma)
+
+    def score(self, x: Tensor, answer: Any, sigma: float | None = None) -> Tensor:
+        """log p(x|z) of images (batch, …), each with what `decoded` made of its z: (batch,)."""
         if isinstance(answer, Distribution):
             target = x.reshape(_shape_of(answer, len(x)))
             log_probability = _answer("the log_prob of decode's answer", answer.log_prob, target)
