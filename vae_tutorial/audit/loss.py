@@ -598,7 +598,7 @@ def closed_form(subject: Subject) -> Iterator[Finding]:
         why += (
             "its weight is 0 within the error."
             if reading.exact
-            else f"{reading.unexplained:.1%} of the loss is neither an error nor a KL."
+            else f"{reading.unexplained:.2g} of its variance is neither an error nor a KL."
         )
         yield _found("KL", Verdict.CANNOT_TELL, "not isolated", "", why, chapter)
     else:
@@ -661,7 +661,7 @@ def exchange(subject: Subject) -> Iterator[Finding]:
 
 
 def _no_bound(reading: Reading) -> Finding:
-    share = f"{reading.unexplained:.1%} of the loss is neither an error nor the KL"
+    share = f"{reading.unexplained:.2g} of the loss's variance is neither an error nor the KL"
     if reading.from_noise > 0.5 * reading.unexplained:
         return _found(
             "exchange rate",
@@ -676,7 +676,7 @@ def _no_bound(reading: Reading) -> Finding:
         "exchange rate",
         Verdict.LOOK,
         share,
-        f"at most {UNEXPLAINED:.0%}, and less than the KL",
+        f"at most {UNEXPLAINED:.0%}, and little beside the KL",
         "The loss is not a weighted sum of an error and the KL, so it is no bound on log p(x). "
         "Perceptual and adversarial terms do that, and free bits too; what follows from a bound "
         "does not hold.",
@@ -730,6 +730,8 @@ def _reduction(charged: Charges) -> Iterator[Finding]:
         )
 
     def words(exponent: float) -> str:
+        if math.isnan(exponent):
+            return "not known"
         return names.get(exponent, f"grows like batch^{exponent:.2g}")
 
     yield _found(
@@ -1003,6 +1005,7 @@ class Ledger(NamedTuple):
     decoder_error_se: float
     encoder_rest: float  # ‖∇loss − α ∇error − ω ∇KL‖ / ‖∇loss‖
     decoder_rest: float
+    kl_rest: float  # ‖∇loss − ω ∇KL‖ / ‖∇loss‖ on the encoder
     error_share: float  # of |a ∇error| and |w ∇KL| on the encoder
 
 
@@ -1065,13 +1068,14 @@ def ledger(subject: Subject) -> Iterator[Finding]:
         return
     found = gradients_of(subject, reading, parameters, encoder, decoder)
     yield from _dead(subject, parameters, encoder, decoder, found.silent)
-    explained = None if reading.exact else _without_values(subject, parameters, encoder, decoder)
-    if explained is not None:
-        yield explained
-    elif reading.readable:
-        yield _judged(reading, balance(found, reading.fits[1]))
+    balanced = balance(found, reading.fits[1])
+    if reading.exact:
+        yield _judged(reading, balanced)
+    elif balanced.kl_rest < EXACT_GRADIENT:
+        yield _kl_alone(balanced)
     else:
-        yield _more_terms(reading, balance(found, reading.fits[1]))
+        silent_term = _without_values(subject, parameters, encoder, decoder)
+        yield silent_term or _more_terms(reading, balanced)
 
 
 def sides(subject: Subject, parameters: Sequence[Tensor]) -> tuple[set[int], set[int]]:
@@ -1172,6 +1176,7 @@ def balance(found: Gradients, fit: Fit) -> Ledger:
         decoder_se[0].item(),
         encoder_rest,
         decoder_rest,
+        project(found.encoder[0], found.encoder[2:])[2],
         error / (error + kl) if error + kl > 0 else math.nan,
     )
 
@@ -1243,12 +1248,14 @@ def _judged(reading: Reading, found: Ledger) -> Finding:
     off = [name for name, (ratio, _) in ratios.items() if abs(ratio - 1) > tolerance]
     rest = max(found.encoder_rest, found.decoder_rest)
     name = blocked[0] if blocked else (off[0] if off else "")
-    if any(SURE * se > tolerance for _, se in ratios.values()):
-        verdict = Verdict.WRONG if blocked else Verdict.CANNOT_TELL
+    if blocked:
+        verdict = Verdict.WRONG
+    elif any(SURE * se > tolerance for _, se in ratios.values()):
+        verdict = Verdict.CANNOT_TELL
+    elif off or (rest > TIGHT and not reading.averaged):
+        verdict = Verdict.LOOK
     else:
-        verdict = Verdict.WRONG if blocked else Verdict.SOUND
-        if not blocked and (off or (rest > TIGHT and not reading.averaged)):
-            verdict = Verdict.LOOK
+        verdict = Verdict.SOUND
     value, error = ratios.get(name, ratios["error"])
     return _found(
         "gradients",
@@ -1294,6 +1301,19 @@ def _without_values(
         "08-reparameterization",
         value=share,
         limit=EXACT,
+    )
+
+
+def _kl_alone(found: Ledger) -> Finding:
+    return _found(
+        "gradients",
+        Verdict.WRONG,
+        f"the encoder's gradient is the KL's alone, to {found.kl_rest:.1g} of its length",
+        "the KL's and the error's",
+        BLOCKED["error"],
+        "08-reparameterization",
+        value=found.kl_rest,
+        limit=EXACT_GRADIENT,
     )
 
 
