@@ -368,6 +368,33 @@ def test_a_model_that_draws_in_training_only_and_drops_units():
     assert model.training  # as it was
 
 
+def test_three_draws_of_a_bernoulli_are_no_squared_error():
+    def a_loss(model, x):
+        mean, log_variance = model.encode(x)
+        z = mean + (0.5 * log_variance).exp() * torch.randn(3, *mean.shape)
+        entropy = functional.binary_cross_entropy_with_logits(
+            model.decode(z), x.expand(3, *x.shape), reduction="none"
+        ).sum(-1)
+        return (entropy.mean(0) + kl_of(mean, log_variance)).mean()
+
+    found = planted(a_loss, "bernoulli")
+    assert alarms(found) == []
+    rate = only(found, "exchange rate")
+    assert abs(rate.value - 1) < 4 * rate.standard_error
+    assert 4 * rate.standard_error < 1  # so β = 2 would be seen
+
+
+def test_a_draw_that_hardly_moves_the_loss_is_still_told_from_the_mean():
+    """Where the decoder almost ignores z, only the smallest rest says what was decoded."""
+    torch.manual_seed(3)
+    model = Plain(2)
+    with torch.no_grad():
+        model.decoder[0].weight.mul_(5e-3)  # z makes a hundred-thousandth of the loss's variance
+    train = gaussian(epochs=12).train
+    a_loss = partial(drawn_in_training_only, model)
+    assert loss.read(subject_of(model, train, a_loss, SIGMA)).training
+
+
 # Planted faults
 
 
