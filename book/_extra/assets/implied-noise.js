@@ -163,11 +163,11 @@
     const lines = {
       deviation: stage.readout("its σ, grey levels"),
       beta: stage.readout("its β at your σ"),
-      cost: stage.readout("every pixel one level off"),
     };
 
     stage.column();
     const more = {
+      cost: stage.readout("every pixel one level off"),
       variance: stage.readout("its σ², pixels in [0, 1]"),
       useless: stage.readout("mean image best from σ ="),
       weight: stage.readout("w that your σ needs"),
@@ -226,7 +226,7 @@
       const nats = LIVE.significant(cost);
       lines.deviation.show(sigma);
       lines.beta.show(`${ratio}, ${compared(beta)}`);
-      lines.cost.show(`${nats} nats an image`);
+      more.cost.show(`${nats} nats an image`);
       more.variance.show(LIVE.significant(variance));
       more.useless.show(`${LIVE.significant(useless)}${beyond ? ", so at yours" : ""}`);
       more.weight.show(LIVE.significant(needed));
@@ -243,7 +243,7 @@
       const nats = LIVE.significant(cost);
       lines.deviation.show("none");
       lines.beta.show(`${LIVE.significant(beta)}, on black and white`);
-      lines.cost.show(`at least ${nats} nats`);
+      more.cost.show(`at least ${nats} nats`);
       more.variance.show("none; like f(1 − f) near a fit");
       more.useless.show("no σ");
       more.weight.show("none does");
