@@ -52,8 +52,8 @@ def draw_digits(axes: Axes) -> None:
     digit = load_digits(torch.float64).test[DIGIT]
     shown = {
         "digit": digit,
-        "your loss's noise": noisy(digit, stated()),
-        "noise of your σ": noisy(digit, BELIEVED),
+        "your loss": noisy(digit, stated()),
+        "your σ": noisy(digit, BELIEVED),
     }
     axes.set_axis_off()
     for i, (name, pixels) in enumerate(shown.items()):

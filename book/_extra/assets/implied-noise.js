@@ -21,8 +21,8 @@
   /* As people write it: what the button says, and the loss. */
   const PRESETS = [
     { words: "mean + 0.00025 KL", error: "mean", weight: 0.00025, size: "12288", span: "1" },
-    { words: "sum + 0.000001 KL", error: "sum", weight: 1e-6, size: "196608", span: "2" },
     { words: "mean + KL", error: "mean", weight: 1, size: "784", span: "1" },
+    { words: "sum + 1e-6 KL", error: "sum", weight: 1e-6, size: "196608", span: "2" },
     { words: "Keras: mean × 784", error: "sum", weight: 1, size: "784", span: "1" },
     { words: "PyTorch: cross-entropy", error: "entropy", weight: 1, size: "784", span: "1" },
   ];
@@ -89,7 +89,7 @@
     const loss = { error: null, weight: null, size: null, free: null, span: null, batch: null };
     loss.error = stage.menu({
       name: "error",
-      label: "Your loss",
+      label: "Loss",
       options: {
         half: "½ sum of squares + w KL",
         sum: "sum of squares + w KL",
@@ -132,7 +132,7 @@
     });
     const belief = stage.slider({
       name: "sigma",
-      label: "σ you believe in, grey levels",
+      label: "your σ, grey levels",
       minimum: -1,
       maximum: 2.4,
       step: 0.02,
@@ -162,14 +162,14 @@
     const [clean, theirs, yours] = pictures;
     const lines = {
       deviation: stage.readout("its σ, grey levels"),
-      beta: stage.readout("its β at your σ"),
+      beta: stage.readout("its β"),
     };
 
     stage.column();
     const more = {
-      cost: stage.readout("every pixel one level off"),
+      cost: stage.readout("1 level off everywhere"),
       variance: stage.readout("its σ², pixels in [0, 1]"),
-      useless: stage.readout("mean image best from σ ="),
+      useless: stage.readout("mean image best from"),
       weight: stage.readout("w that your σ needs"),
     };
     const shown = stage.slider({
@@ -212,10 +212,10 @@
       clean.image.describe(`Test digit ${shown.value}, 8 by 8 pixels.`);
       theirs.image.element.hidden = seen === null;
       if (seen) theirs.image.show(seen);
-      theirs.label.show(seen ? "your loss’s noise" : "no σ, no noise");
+      theirs.label.show(seen ? "your loss" : "no σ, no noise");
       theirs.image.describe("The digit with noise of the σ that the loss states, clipped.");
       yours.image.show(wanted);
-      yours.label.show("noise of your σ");
+      yours.label.show("your σ");
       yours.image.describe("The digit with the same noise at the σ that you believe in, clipped.");
       Object.assign(stage.values, { digit, seen, wanted });
     }
@@ -226,15 +226,15 @@
       const nats = LIVE.significant(cost);
       lines.deviation.show(sigma);
       lines.beta.show(`${ratio}, ${compared(beta)}`);
-      more.cost.show(`${nats} nats an image`);
+      more.cost.show(`${nats} nats`);
       more.variance.show(LIVE.significant(variance));
-      more.useless.show(`${LIVE.significant(useless)}${beyond ? ", so at yours" : ""}`);
+      more.useless.show(`σ = ${LIVE.significant(useless)}${beyond ? ", so here" : ""}`);
       more.weight.show(LIVE.significant(needed));
       const best = beyond ? ", and no network does better with it than the mean image" : "";
       return (
         `Your loss states σ = ${sigma} grey levels, σ² = ${LIVE.significant(variance)}${best}: ` +
         `at your σ of ${LIVE.number(10 ** belief.value, 2)} its β is ${ratio}, ` +
-        `${compared(beta)}, and one grey level of error in every pixel costs ${nats} nats.`
+        `${compared(beta)}, and one grey level of error in every pixel costs ${nats} nats an image.`
       );
     }
 
@@ -244,9 +244,9 @@
       lines.deviation.show("none");
       lines.beta.show(`${LIVE.significant(beta)}, on black and white`);
       more.cost.show(`at least ${nats} nats`);
-      more.variance.show("none; like f(1 − f) near a fit");
-      more.useless.show("no σ");
-      more.weight.show("none does");
+      more.variance.show("none; f(1 − f) near f");
+      more.useless.show("none");
+      more.weight.show("none");
       return (
         "Cross-entropy states no σ: near a perfect fit f it charges like a variance f(1 − f), " +
         "another one for each pixel, and only on black and white pixels is it a likelihood, " +
