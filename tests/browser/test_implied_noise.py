@@ -102,7 +102,7 @@ def test_keys_alone_press_a_preset_and_move_the_believed_noise(opened):
     exact(page, "believed", 10**0.82)
     press(page, "Home", "Tab", "ArrowRight")  # the slider
     exact(page, "believed", 10**1.02)
-    slider = page.get_by_label("your σ")
+    slider = page.get_by_role("slider", name="your σ")
     assert slider.get_attribute("aria-valuetext") == "10.47"
     press(page, "Tab", "Enter")  # the weight that it needs
     assert values(page, "beta").item() == pytest.approx(1, abs=1e-5)
@@ -142,7 +142,7 @@ def test_the_digits_have_the_same_noise_at_both_deviations_and_it_stays(opened):
     noise, digit = values(page, "noise"), load_digits(torch.float64).test[1]
     close(values(page, "digit"), digit, 0)
     page.get_by_label("KL weight w").fill("0.000001")
-    page.get_by_label("your σ").press("Shift+ArrowRight")
+    page.get_by_role("slider", name="your σ").press("Shift+ArrowRight")
     assert torch.equal(values(page, "noise"), noise)
     deviation = math.sqrt(variance_of("mean", 1e-6, 3 * 64 * 64, 1))
     close(values(page, "seen"), (digit + deviation * noise).clamp(0, 1), 1e-12)

@@ -132,7 +132,7 @@
     });
     const belief = stage.slider({
       name: "sigma",
-      label: "your σ, grey levels",
+      label: "your σ, levels",
       minimum: -1,
       maximum: 2.4,
       step: 0.02,
@@ -244,7 +244,7 @@
       lines.deviation.show("none");
       lines.beta.show(`${LIVE.significant(beta)}, on black and white`);
       more.cost.show(`at least ${nats} nats`);
-      more.variance.show("none; f(1 − f) near f");
+      more.variance.show("none: like f(1 − f)");
       more.useless.show("none");
       more.weight.show("none");
       return (
