@@ -13,6 +13,7 @@ import export_bits
 import export_draw_q
 import export_game
 import export_gaussians
+import export_implied_noise
 import export_pads
 import export_prior_draws
 import export_rate_distortion
@@ -48,6 +49,7 @@ PICTURES = {
     "prior-draws": export_prior_draws.picture,
     "draw-q": export_draw_q.picture,
     "side-by-side": export_side_by_side.picture,
+    "implied-noise": export_implied_noise.picture,
     "bits-back": export_bits.picture,
 }
 

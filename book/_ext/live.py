@@ -29,6 +29,7 @@ FIGURES = {  # name: what its page loads after the engine
         *("layers", "vae-network", "game-network", "mixtures"),
         *("side-by-side-run", "side-by-side-planes", "side-by-side"),
     ),
+    "implied-noise": ("digits", "losses", "implied-noise"),
     "bits-back": ("digits", "bits-weights", "bits", "bits-digits", "bits-back"),
 }
 

@@ -17,12 +17,6 @@
 
   const lowered = (count) => [...String(count)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
 
-  /* Three digits, or all that stand before the point. */
-  function significant(value) {
-    const digits = Math.max(3, Math.floor(Math.log10(value)) + 1);
-    return value.toLocaleString("en-GB", { maximumSignificantDigits: Math.min(digits, 21) });
-  }
-
   function drawSpectrum(chart, { level, chosen, mark }) {
     const pen = chart.canvas.context;
     const foot = chart.toY(FLOOR);
@@ -254,8 +248,8 @@
         told.best.show("no density of grey pixels");
         return "Your loss has no σ²: it is not a density of grey pixels.";
       }
-      const variance = significant(theirs);
-      const deviation = significant(255 * Math.sqrt(theirs));
+      const variance = LIVE.significant(theirs);
+      const deviation = LIVE.significant(255 * Math.sqrt(theirs));
       told.variance.show(variance);
       told.deviation.show(deviation);
       told.best.show(verdict(theirs));
@@ -301,7 +295,7 @@
       before = said;
       const asleep = chosen > law.active ? "asleep: its image is the mean image" : "in use";
       const one = chosen
-        ? ` Latent ${chosen}, eigenvalue ${significant(eigenvalues[chosen - 1])}, is ${asleep}.`
+        ? ` Latent ${chosen}, eigenvalue ${LIVE.significant(eigenvalues[chosen - 1])}, is ${asleep}.`
         : "";
 
       spectrum.canvas.describe(
