@@ -125,7 +125,7 @@ ANSWERS = {
     ),
     "encode returns numpy": (
         {"encode": lambda x: (x.numpy(), x.numpy())},
-        "mean must be a tensor, got a ndarray",
+        "must return a mean in a tensor, got a ndarray",
     ),
     "encode's parts do not fit": (
         {"encode": lambda x: (x[:, :2], x[:, :3])},
@@ -145,7 +145,7 @@ ANSWERS = {
     "decode raises": ({"decode": broken}, "decode raised RuntimeError"),
     "decode returns few distributions": (
         {"decode": lambda z: Normal(torch.zeros(6), 1.0)},
-        "decode's distribution must be of",
+        "decode must return a distribution of",
     ),
     "likelihood returns one number": (
         {"likelihood": lambda x, f: torch.tensor(1.0)},

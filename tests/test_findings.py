@@ -37,7 +37,7 @@ def test_a_terminal_gets_lines_that_fit_and_every_word():
     assert lines[0] == "Audit of 5 images in 1 s: 2 wrong, 1 look, 1 sound, 1 cannot tell"
     assert max(map(len, lines)) <= WIDTH
     assert " ".join(text.split()).count(LONG.strip()) == 8  # sound findings need no reason
-    assert text.count("Chapter 07-linear") == 4
+    assert text.count("Chapter 7, linear") == 4
 
 
 def test_a_word_that_is_longer_than_a_line_is_kept_whole():

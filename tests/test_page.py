@@ -47,7 +47,7 @@ def test_tags_are_closed_in_order_and_text_is_escaped():
     nesting.feed(made)
     assert nesting.open == []
     assert "a &lt; b &amp; c; expected: &quot;three&quot;" in made
-    assert "Look &lt;here&gt;. Chapter 07-linear." in made
+    assert "Look &lt;here&gt;. Chapter 7, linear." in made
     assert made.count("Audit of &lt;runs/a&gt;") == 2
     assert "? cannot tell" in made
 

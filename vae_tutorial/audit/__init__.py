@@ -10,6 +10,7 @@ measure can only accuse never certifies: its best verdict is that it cannot tell
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -181,10 +182,11 @@ def _guarded(check: Check, subject: Subject, seconds: float, said: set[str]) -> 
     except NotGivenError as missing:
         found.append(cannot_tell(str(missing), "What is not given is not judged."))
     except AnswerError as answer:
-        if str(answer) in said:
+        without_sizes = re.sub(r"\d+", "", str(answer))
+        if without_sizes in said:
             found.append(cannot_tell(str(answer), "The same as above."))
         else:
-            said.add(str(answer))
+            said.add(without_sizes)
             verdict, reason = Verdict.WRONG, "Mend this first: nothing can be read from it."
             found.append(Finding(check.name, verdict, str(answer), "", reason, check.chapter))
     except TooSlowError as slow:

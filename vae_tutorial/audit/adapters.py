@@ -14,7 +14,7 @@ from vae_tutorial.likelihoods import BernoulliPixels, GaussianPixels
 from vae_tutorial.models import VAE
 from vae_tutorial.training import negative_elbo
 
-ARGUMENTS = ("encode", "decode", "likelihood", "loss", "held_out", "draw", "modules")
+ARGUMENTS = ("encode", "decode", "likelihood", "loss", "held_out", "draw", "estimate", "modules")
 
 
 def of_vae(model: VAE) -> dict[str, Any]:

@@ -92,6 +92,16 @@ def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda found: order.index(found.verdict)))
 
 
+def place(chapter: str) -> str:
+    """Where the book explains a finding, in words.
+
+    >>> place("07-linear")
+    'Chapter 7, linear'
+    """
+    number, _, name = chapter.partition("-")
+    return f"Chapter {number.lstrip('0')}, {name.replace('-', ' ')}"
+
+
 def _lines(found: Finding) -> str:
     head = f"{found.verdict:<12}{found.check:<16}{found.measured}"
     if found.expected:
@@ -99,7 +109,7 @@ def _lines(found: Finding) -> str:
     lines = [*_wrapped(head, 28)]
     if found.verdict is not Verdict.SOUND:
         lines += _wrapped(" " * 28 + found.reason, 28)
-        lines += _wrapped(" " * 28 + f"Chapter {found.chapter}", 28)
+        lines += _wrapped(" " * 28 + place(found.chapter), 28)
     return "\n".join(lines)
 
 

@@ -644,7 +644,7 @@ def _found(
     /,
     **numbers: float,
 ) -> Finding:
-    return Finding(check, verdict, measured, expected, reason, chapter, **numbers)
+    return Finding(check, verdict, measured, expected, reason, chapter)._replace(**numbers)
 
 
 def _number(value: float) -> str:

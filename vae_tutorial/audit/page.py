@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vae_tutorial.audit.findings import Bars, Finding, Pictures, Report, Verdict
+from vae_tutorial.audit.findings import Bars, Finding, Pictures, Report, Verdict, place
 
 MARKS = {Verdict.WRONG: "✗", Verdict.LOOK: "!", Verdict.SOUND: "✓", Verdict.CANNOT_TELL: "?"}
 HEIGHT, GAP = 60, 2  # of bars, in pixels
@@ -64,7 +64,7 @@ def _section(found: Finding) -> str:
         f'<section><h2><span class="{name}">{MARKS[found.verdict]} {found.verdict}</span> '
         f"{html.escape(found.check)}</h2>",
         f"<p>{html.escape(said)}</p>",
-        f'<p class="quiet">{html.escape(found.reason)} Chapter {html.escape(found.chapter)}.</p>',
+        f'<p class="quiet">{html.escape(found.reason)} {html.escape(place(found.chapter))}.</p>',
         *map(_bars, found.bars),
         "</section>",
     ]

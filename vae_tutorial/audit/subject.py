@@ -237,9 +237,16 @@ class Subject:
         return log_weight(self.log_likelihood(x, z), posterior, z)
 
     def some(self, most: int = MOST_IMAGES, *, held_out: bool = False) -> Tensor:
-        """The first images, at most so many: of the data, or of the held-out ones."""
+        """At most so many images of the data, or of the held-out ones, in their order.
+
+        Where there are more, they are chosen at random, because data may be sorted by class, and
+        alike each time.
+        """
         images = _given("held_out", self.held_out) if held_out else self.x
-        return images[:most]
+        if len(images) <= most:
+            return images
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        return images[order[:most].sort().values.to(images.device)]
 
     def noise(self, *shape: int, seed: int) -> Tensor:
         """Standard normal noise for draws, in the data's type and on its device."""
@@ -275,7 +282,7 @@ def as_posterior(answer: Any, batch: int) -> tuple[Posterior, tuple[int, ...]]:
     mean, second = answer[0], answer[1]
     for name, part in (("mean", mean), ("log-variance", second)):
         if not isinstance(part, Tensor):
-            raise AnswerError(f"encode's {name} must be a tensor, got {_kind(part)}")
+            raise AnswerError(f"encode must return a {name} in a tensor, got {_kind(part)}")
     if mean.ndim < 2 or len(mean) != batch:
         raise AnswerError(
             f"encode must return a mean ({batch}, latent) for {batch} images, "
@@ -284,15 +291,21 @@ def as_posterior(answer: Any, batch: int) -> tuple[Posterior, tuple[int, ...]]:
     shape = tuple(mean.shape[1:])
     mean = mean.flatten(1).double()
     if second.shape == (batch, mean.shape[1], mean.shape[1]):
-        return FullPosterior(mean, second.double()), shape
+        return _full(mean, second.double()), shape
     try:
         log_variance = second.double().expand(batch, *shape).flatten(1)
     except RuntimeError:
         raise AnswerError(
-            f"encode's log-variance must have the mean's shape {tuple(answer[0].shape)}, "
+            f"encode must return a log-variance of the mean's shape {tuple(answer[0].shape)}, "
             f"got {tuple(second.shape)}"
         ) from None
     return DiagonalPosterior(mean, log_variance), shape
+
+
+def _full(mean: Tensor, root: Tensor) -> FullPosterior:
+    if not (root.diagonal(dim1=1, dim2=2) > 0).all():
+        raise AnswerError("encode must return Cholesky factors with a diagonal above 0")
+    return FullPosterior(mean, root)
 
 
 def as_images(name: str, images: Any) -> Tensor:
@@ -405,7 +418,7 @@ def _kind(value: Any) -> str:
 def _shape_of(answer: Distribution, batch: int) -> tuple[int, ...]:
     shape = (*answer.batch_shape, *answer.event_shape)
     if shape[:1] != (batch,):
-        raise AnswerError(f"decode's distribution must be of {batch} images, got {shape}")
+        raise AnswerError(f"decode must return a distribution of {batch} images, got {shape}")
     return shape
 
 
