@@ -5,6 +5,7 @@ import math
 from fractions import Fraction
 
 import export_bits
+import export_live
 import numpy as np
 import pytest
 import torch
@@ -294,3 +295,8 @@ def test_the_picture_shows_what_the_figure_computes():
         evidence = "(x) => VAE_LIVE.lengths(VAE_LIVE.toyCoder(), 'exact', x).evidence"
         apart("−log₂ p(x)", PAGE.evaluate(evidence, image), export_bits.least(image), 1e-12)
     assert stacks("toy", "exact", export_bits.IMAGES, export_bits.FIRST) == expected
+
+
+def test_the_committed_model_is_what_python_exports():
+    kept = (export_live.ASSETS / "bits-weights.js").read_text("utf-8")
+    assert kept == export_live.script("bits-weights")

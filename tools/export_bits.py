@@ -43,15 +43,15 @@ def weights() -> dict:
     """Encoder and decoder, the scale of the pixels' noise, and the buckets of a latent."""
     vae = model()
     code = coding.integer_code(vae, BUCKET_BITS)
-    edges = code.edges(torch.zeros(1, 2, dtype=torch.float64))[0]  # (64, 16), in scales
+    edges = code.cell_edges(torch.zeros(1, 2, dtype=torch.float64))[0]  # (64, 16), in scales
     deviation = data.GREY_STEP / edges.diff()[:, 0]  # (64,)
     return {
         "encoder": layers(vae.encoder.network),
         "decoder": layers(vae.decoder),
         "law": "normal" if vae.likelihood.law is NORMAL else "logistic",
         "scales": in_units(deviation, coding.SCALE),
-        "edges": in_units(code.bucket_edges, UNIT),
-        "centres": in_units(code.bucket_centres, UNIT),
+        "edges": in_units(code.edges, UNIT),
+        "centres": in_units(code.centres, UNIT),
     }
 
 
