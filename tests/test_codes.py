@@ -24,7 +24,7 @@ from torch.distributions import (
 )
 
 from vae_tutorial.audit import Verdict, audit, codes
-from vae_tutorial.audit.subject import Subject, as_likelihood
+from vae_tutorial.audit.subject import Subject, as_likelihood, chosen
 from vae_tutorial.data import load_digits
 from vae_tutorial.models import DiagonalPosterior, FullPosterior
 
@@ -422,7 +422,7 @@ def same_noise(mean):
         (of_power(0.5), "root is taken twice"),
         (of_power(0), "deviation 1 is added"),
         (of_power(-1), "sign turned"),
-        (of_power(1.5), "σ to the power 1.5"),
+        (of_power(1.5), "σ to the power 1."),
         (plus(lambda mean: 0.01 * torch.randn_like(mean)), "0.0"),
         (plus(torch.rand_like), "torch.rand_like"),
         (lambda mean, log_variance: mean, "without noise"),
@@ -691,7 +691,7 @@ def test_log_variances_at_a_bound(second, verdict, words):
 
     found = findings(DIGITS.train, "log-variances", encode=encode)["log-variances"][0]
     with torch.no_grad():
-        raw = model.encode(DIGITS.train[:500])[1]
+        raw = model.encode(chosen(DIGITS.train, 500))[1]
     assert found.verdict is verdict
     assert words in found.reason
     if words == "A ReLU":

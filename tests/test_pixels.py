@@ -24,7 +24,7 @@ from torch.distributions import (
 
 import vae_tutorial.audit as auditing
 from vae_tutorial.audit import Verdict, pixels
-from vae_tutorial.audit.subject import AnswerError, NotGivenError, Subject, as_likelihood
+from vae_tutorial.audit.subject import AnswerError, NotGivenError, Subject, as_likelihood, chosen
 from vae_tutorial.data import load_digits
 
 MINE = (*pixels.DOMAIN, *pixels.FIT)
@@ -399,7 +399,7 @@ def test_pixels_outside_the_unit_interval():
     trained = sound.bernoulli()
     finding = only(pixels.inside, subject_of(trained, "bernoulli", 2 * trained.train - 1))
     assert finding.verdict is WRONG
-    assert finding.value == pytest.approx((trained.train[:1000] == 0).double().mean().item())
+    assert finding.value == pytest.approx((chosen(trained.train, 1000) == 0).double().mean().item())
     with pytest.raises(NotGivenError, match="neither 0 nor 1"):
         list(pixels.baselines(subject_of(trained, "bernoulli", 2 * trained.train - 1)))
 
@@ -409,7 +409,7 @@ def test_grey_pixels_under_a_bernoulli():
     subject = subject_of(trained, "bernoulli")
     finding = only(pixels.grey, subject)
     assert finding.verdict is LOOK
-    x = trained.train[:1000].double()
+    x = chosen(trained.train, 1000).double()
     assert finding.value == pytest.approx(Bernoulli(x).entropy().sum(-1).mean().item(), abs=1e-4)
     for check in (pixels.baselines, pixels.compressor):
         with pytest.raises(NotGivenError, match="neither 0 nor 1"):
@@ -508,7 +508,7 @@ def test_bytes_are_not_a_scale():
 
 def test_constant_pixels_and_a_learned_deviation():
     trained = learned()
-    still = trained.train[:1000].amin(0) == trained.train[:1000].amax(0)
+    still = chosen(trained.train, 1000).amin(0) == chosen(trained.train, 1000).amax(0)
     assert 0 < still.sum() < 64
 
     def with_sigma(sigma):
@@ -548,7 +548,7 @@ def test_the_head_room_of_float16_names_the_layer():
     sound_one = only(pixels.head_room, subject_of(trained, 0.15))
     assert sound_one.verdict is SOUND
     with torch.no_grad():
-        deepest = trained.model.encoder(trained.train[:1000]).abs().max().item()
+        deepest = trained.model.encoder(chosen(trained.train, 1000)).abs().max().item()
     assert sound_one.value >= deepest
 
 
@@ -689,7 +689,7 @@ def test_a_baseline_has_the_noise_of_each_pixel():
     finding = found(pixels.baselines, subject)["linear model"]
     log_variance = 2 * (trained.model.raw.exp() + 0.02).log().detach().double()
     log_p = pixels.linear_score(
-        trained.train[:1000].double(), trained.test.double(), 8, log_variance
+        chosen(trained.train, 1000).double(), trained.test.double(), 8, log_variance
     )
     elbo = pixels.bounded(subject, trained.test).elbo
     assert finding.value == pytest.approx((elbo - log_p).mean().item(), abs=1e-4)

@@ -531,7 +531,7 @@ def test_an_estimator_is_held_against_log_p(known_once, trained, average, verdic
 
 @pytest.mark.parametrize("latent", [2, 8], ids=["mesh", "own"])
 def test_a_mean_of_logs_is_told_from_a_log_of_means(latent):
-    trained = gaussian(1, 2, 0.15, 15) if latent == 2 else gaussian(0, 8, 0.15, 15)
+    trained = gaussian(1, 2, 0.15, 5) if latent == 2 else gaussian(0, 8, 0.15, 15)
     seen = with_estimate(trained, 0.15, lambda w: w.mean(0))
     assert seen.verdict is Verdict.LOOK
     assert "mean of the logs" in seen.reason

@@ -642,9 +642,12 @@ def _found(
     reason: str,
     chapter: str = "13-rate-distortion",
     /,
-    **numbers: float,
+    value: float = math.nan,
+    standard_error: float = math.nan,
+    limit: float = math.nan,
 ) -> Finding:
-    return Finding(check, verdict, measured, expected, reason, chapter)._replace(**numbers)
+    numbers = (value, standard_error, limit)
+    return Finding(check, verdict, measured, expected, reason, chapter, *numbers)
 
 
 def _number(value: float) -> str:

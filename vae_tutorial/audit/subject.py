@@ -237,21 +237,28 @@ class Subject:
         return log_weight(self.log_likelihood(x, z), posterior, z)
 
     def some(self, most: int = MOST_IMAGES, *, held_out: bool = False) -> Tensor:
-        """At most so many images of the data, or of the held-out ones, in their order.
-
-        Where there are more, they are chosen at random, because data may be sorted by class, and
-        alike each time.
-        """
-        images = _given("held_out", self.held_out) if held_out else self.x
-        if len(images) <= most:
-            return images
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-        return images[order[:most].sort().values.to(images.device)]
+        """At most so many images of the data, or of the held-out ones: see `chosen`."""
+        return chosen(_given("held_out", self.held_out) if held_out else self.x, most)
 
     def noise(self, *shape: int, seed: int) -> Tensor:
         """Standard normal noise for draws, in the data's type and on its device."""
         generator = torch.Generator().manual_seed(seed)
         return standard_normal(shape, generator).to(self.x.device, torch.float64)
+
+
+def chosen(images: Tensor, most: int) -> Tensor:
+    """At most so many images (n, …), in their order.
+
+    Where there are more, they are drawn at random, because data may be sorted by class, and alike
+    each time.
+
+    >>> chosen(torch.arange(4.0), 4).tolist(), len(chosen(torch.arange(9.0), 4))
+    ([0.0, 1.0, 2.0, 3.0], 4)
+    """
+    if len(images) <= most:
+        return images
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+    return images[order[:most].sort().values.to(images.device)]
 
 
 class Check(NamedTuple):
