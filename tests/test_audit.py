@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import sound
 import torch
+from sound import snapshot
 from torch import nn
 from torch.distributions import Gamma, Normal
 
 from vae_tutorial import CHAPTERS
 from vae_tutorial.audit import CHECKS, Finding, Verdict, audit
-from vae_tutorial.audit.guard import snapshot
 
 IMAGES = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
 
@@ -199,7 +199,7 @@ def test_nothing_of_the_model_or_of_random_states_is_changed():
     model.train()
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    before = snapshot([model])
+    before = snapshot(model)
     states = torch.get_rng_state(), numpy_state(), random.getstate()
     audit(
         trained.train[:200],
@@ -209,7 +209,7 @@ def test_nothing_of_the_model_or_of_random_states_is_changed():
         loss=trained.loss,
         draw=model.draw,
     )
-    assert all(torch.equal(old, new) for old, new in zip(before, snapshot([model]), strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, snapshot(model), strict=True))
     assert all(module.training for module in model.modules())
     assert all(bool((p.grad == 1).all()) for p in model.parameters())
     assert torch.equal(torch.get_rng_state(), states[0])
