@@ -6,7 +6,7 @@ HTML := _build/html/index.html
 SCRIPT_TOOLS := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights map style lint lint-python lint-scripts other-processor benchmark constraints hashes clean
+.PHONY: help install book test test-browser test-slow pdf epub card live notebooks weights map style lint lint-python lint-scripts other-processor benchmark constraints hashes clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -19,6 +19,8 @@ $(INSTALLED): requirements.txt constraints.txt hashes.txt pyproject.toml
 	$(BIN)/python -m pip install --require-hashes --requirement hashes.txt
 	$(BIN)/python -m pip install --no-build-isolation --requirement requirements.txt --constraint constraints.txt --editable .
 	@touch $@
+
+install: $(INSTALLED)  ## install into .venv, nothing else
 
 book: $(INSTALLED)  ## build the HTML, warnings as errors
 	$(BIN)/jupyter-book build book -W -n --keep-going --quiet
