@@ -1,6 +1,6 @@
 """The models of the oracle as VAEs of PyTorch: their layers, their training and their files.
 
-`model` loads what `tools/make_oracle.py` kept. Two of the five, `digits` and `mnist`, are those of
+`model` loads what `tools/make_oracle.py` kept. The models of the cases `digits` and `mnist` are those of
 `pretrained`; the other three are small and were made for the oracle.
 """
 
@@ -115,7 +115,7 @@ ARCHITECTURES: dict[str, Callable[[], VAE]] = {
     "collapsed": lambda: _with_a_parameter(untrained_collapsed()),
     "line": untrained_line,
 }
-TRUSTED = {  # case → the name of its architecture
+CASES = {  # case → the name of its architecture
     "digits": "two_latents",
     "mnist": "mnist",
     "drawn": "mnist",
@@ -131,7 +131,7 @@ def model(name: str) -> VAE:
     >>> model("line").encoder.latent
     1
     """
-    architecture = TRUSTED[name]
+    architecture = CASES[name]
     stored = load_file(file_of(name))
     parameters = {
         key: value.double() for key, value in stored.items() if not key.startswith("test.")
@@ -143,6 +143,6 @@ def model(name: str) -> VAE:
 
 def file_of(name: str) -> Path:
     """Where the weights of a case are."""
-    architecture = TRUSTED[name]
+    architecture = CASES[name]
     kept = {"two_latents": pretrained.WEIGHTS, "mnist": pretrained.MNIST}
     return kept.get(architecture, oracle.FOLDER / f"{architecture}.safetensors")
