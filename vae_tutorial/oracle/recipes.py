@@ -1,7 +1,7 @@
 """The models of the oracle as VAEs of PyTorch: their layers, their training and their files.
 
-`model` loads what `tools/make_oracle.py` kept. The models of the cases `digits` and `mnist` are those of
-`pretrained`; the other three are small and were made for the oracle.
+`model` loads what `tools/make_oracle.py` kept. The models of the cases `digits` and `mnist` are
+those of `pretrained`; the other three are small and were made for the oracle.
 """
 
 from collections.abc import Callable
