@@ -96,6 +96,14 @@ class Truth(NamedTuple):
         return np.diff(np.concatenate([self.elbo, self.log_evidence[None]]), axis=0)
 
 
+class Best(NamedTuple):
+    """The best Gaussians that were found, whose bounds are rows 1 and 2 of `Truth.elbo`."""
+
+    diagonal: Gaussian
+    full_mean: Array  # (n, latent)
+    full_root: Array  # (n, latent, latent), L of a covariance L Lᵀ
+
+
 class Case(NamedTuple):
     """A model, where its images come from, and what is true of them."""
 
@@ -104,6 +112,7 @@ class Case(NamedTuple):
     model: Model
     source: dict[str, Any]  # of the images, as the file states it
     truth: Truth
+    best: Best
     provenance: dict[str, Any]
 
 
@@ -131,7 +140,10 @@ def load(name: str, folder: Path = FOLDER) -> Case:
     stored = json.loads((folder / f"{name}.json").read_text("utf-8"))
     model = read_model(folder / stored["model"]["file"], stored["model"])
     truth = Truth(**{field: np.array(stored["truth"][field]) for field in Truth._fields})
-    return Case(name, stored["about"], model, stored["images"], truth, stored["provenance"])
+    found = {field: np.array(values) for field, values in stored["best"].items()}
+    diagonal = Gaussian(found["best_diagonal_mean"], found["best_diagonal_log_variance"])
+    best = Best(diagonal, found["best_full_mean"], found["best_full_root"])
+    return Case(name, stored["about"], model, stored["images"], truth, best, stored["provenance"])
 
 
 def read_model(path: Path, description: dict[str, Any]) -> Model:
