@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 SCHEMA = json.loads(oracle.SCHEMA.read_text("utf-8"))
 FEW = 5  # images of a case in the fast tests
 REACH = 12  # standard deviations of the posterior that a box holds on each side
-LOCAL, WIDE = 161, 701  # nodes on each axis: of a box around a mean, and of [−7, 7]
+LOCAL, WIDE = 81, 701  # nodes on each axis: of a box around a mean, and of [−7, 7]
 SHIPPED = [name for name in oracle.NAMES if name != "mnist"]
 MNIST = Path(os.environ.get("VAE_TUTORIAL_DATA", "~/.cache/vae-tutorial")).expanduser() / "mnist"
 FILES = [MNIST / f"t10k-images-idx3-ubyte{ending}" for ending in ("", ".gz")]
@@ -53,7 +53,7 @@ def contents(name):
     return json.loads((oracle.FOLDER / f"{name}.json").read_text("utf-8"))
 
 
-def trapezoid(low, high, side):
+def equal_steps(low, high, side):
     """Nodes (n, latent) and the weight that they share, of equal steps with nothing at the ends."""
     axes = [np.linspace(*ends, side) for ends in zip(low, high, strict=True)]
     nodes = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
@@ -61,53 +61,73 @@ def trapezoid(low, high, side):
 
 
 def log_joint(model, x, nodes):
-    """log p(x, z) of one image at nodes (n, latent), a part at a time."""
-    parts = np.array_split(nodes, max(1, len(nodes) // 20_000))
-    return np.concatenate([model.log_joint(x, part) for part in parts])
+    """log p(x, z) of images (batch, pixels) at nodes (n, latent), a part at a time: (n, batch)."""
+    parts = []
+    for part in np.array_split(nodes, max(1, len(nodes) // 20_000)):
+        decoded, log_prior = model.decode(part), norm.logpdf(part).sum(-1)
+        if model.log_variance is None:
+            likelihood = decoded @ x.T - np.logaddexp(0, decoded).sum(-1)[:, None]
+        else:
+            squares = [((decoded - one) ** 2).sum(-1) for one in x]
+            variance, size = np.exp(model.log_variance), x.shape[1]
+            likelihood = np.stack(squares, -1) / -2 / variance
+            likelihood -= size / 2 * np.log(2 * np.pi * variance)
+        parts.append(likelihood + log_prior[:, None])
+    return np.concatenate(parts)
 
 
-def by_trapezoid(name, row):
-    """log p(x), mean and covariance of one image by equal steps, on a box or on all of [−7, 7]."""
-    case, x = load(name), images(name)[row]
-    mean, covariance = case.truth.mean[row], case.truth.covariance[row]
-    deviation = np.sqrt(np.diag(covariance))
-    if name == "folded":
-        nodes, weight = trapezoid([-7, -7], [7, 7], WIDE)
-    else:
-        low, high = mean - REACH * deviation, mean + REACH * deviation
-        nodes, weight = trapezoid(np.maximum(low, -9), np.minimum(high, 9), LOCAL)
-    heights = log_joint(case.model, x, nodes)
-    log_evidence = logsumexp(heights) + np.log(weight)
-    share = np.exp(heights - logsumexp(heights))
+def summed(heights, nodes, weight):
+    """log p(x), mean and covariance of one image from log p(x, z) at nodes of equal weight."""
+    total = logsumexp(heights)
+    share = np.exp(heights - total)
     mean = share @ nodes
     centred = nodes - mean
-    return log_evidence, mean, np.einsum("n,ni,nj->ij", share, centred, centred)
+    return total + np.log(weight), mean, np.einsum("n,ni,nj->ij", share, centred, centred)
 
 
-def agrees(name, row):
-    truth = load(name).truth
-    log_evidence, mean, covariance = by_trapezoid(name, row)
+def agrees(truth, row, found):
+    log_evidence, mean, covariance = found
     assert abs(log_evidence - truth.log_evidence[row]) <= truth.error[row]
     assert np.abs(mean - truth.mean[row]).max() <= truth.moment_error[row]
     assert np.abs(covariance - truth.covariance[row]).max() <= truth.moment_error[row]
 
 
-@each_shipped
-def test_log_evidence_and_moments_by_equal_steps(name):
-    for row in range(1 if name == "drawn" else FEW):
-        agrees(name, row)
+@pytest.mark.parametrize(("name", "side"), [("line", 8001), ("collapsed", 121), ("folded", 561)])
+def test_log_evidence_and_moments_by_equal_steps(name, side):
+    case, rows = load(name), range(FEW)
+    reach = [7 if name == "folded" else 9] * case.model.latent
+    nodes, weight = equal_steps(np.negative(reach), reach, side)
+    heights = log_joint(case.model, images(name)[rows], nodes)
+    for row in rows:
+        agrees(case.truth, row, summed(heights[:, row], nodes, weight))
+
+
+@pytest.mark.parametrize(("name", "few"), [("digits", FEW), ("drawn", 2)])
+def test_log_evidence_and_moments_by_equal_steps_around_the_mean(name, few):
+    case = load(name)
+    for row in range(few):
+        mean = case.truth.mean[row]
+        deviation = np.sqrt(np.diag(case.truth.covariance[row]))
+        nodes, weight = equal_steps(mean - REACH * deviation, mean + REACH * deviation, LOCAL)
+        heights = log_joint(case.model, images(name)[row : row + 1], nodes)[:, 0]
+        agrees(case.truth, row, summed(heights, nodes, weight))
 
 
 @pytest.mark.slow
 @each_case
 def test_log_evidence_and_moments_of_every_image_by_equal_steps(name):
-    for row in range(len(images(name))):
-        agrees(name, row)
+    case, x = load(name), images(name)
+    latent = case.model.latent
+    nodes, weight = equal_steps([-7] * latent, [7] * latent, WIDE if latent == 2 else 8001)
+    for rows in np.array_split(np.arange(len(x)), len(x) // 10):
+        heights = log_joint(case.model, x[rows], nodes)
+        for row, column in zip(rows, heights.T, strict=True):
+            agrees(case.truth, row, summed(column, nodes, weight))
 
 
 def by_scipy(name, row):
     """log p(x) and its error by scipy's cubature, on the box that holds the posterior."""
-    case, x = load(name), images(name)[row]
+    case, x = load(name), images(name)[row : row + 1]
     truth, latent = case.truth, case.model.latent
     scale = truth.log_evidence[row]
     if name == "folded":  # scipy is told where the cells of the fold are, not what is in them
@@ -125,7 +145,7 @@ def by_scipy(name, row):
     for box in boxes[0] if latent == 1 else [(a, b) for a in boxes[0] for b in boxes[1]]:
         low, high = np.transpose([box] if latent == 1 else box)
         found = scipy.integrate.cubature(
-            lambda z: np.exp(log_joint(case.model, x, z) - scale),
+            lambda z: np.exp(log_joint(case.model, x, z)[:, 0] - scale),
             low,
             high,
             rtol=1e-10,
@@ -153,20 +173,14 @@ def test_log_evidence_of_twenty_images_by_scipy(name):
         assert abs(found - load(name).truth.log_evidence[row]) <= load(name).truth.error[row]
 
 
-def hermite(order, latent):
-    """Nodes (n, latent) and weights (n,) of Gauss–Hermite for a standard normal."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(order)
-    grids = np.meshgrid(*[nodes] * latent, indexing="ij")
-    products = np.prod(np.meshgrid(*[weights] * latent, indexing="ij"), 0)
-    return np.stack(grids, -1).reshape(-1, latent), products.ravel() / products.sum()
-
-
-def bound(case, x, mean, root, order=40):
-    """The bound of q = N(mean, root rootᵀ), by scipy's log-density and Gauss–Hermite."""
-    noise, weights = hermite(order, case.model.latent)
+def bound(case, x, mean, root):
+    """The bound of q = N(mean, root rootᵀ), by scipy's log-density and equal steps of the noise."""
+    latent = case.model.latent
+    noise, weight = equal_steps([-8] * latent, [8] * latent, 1601 if latent == 1 else 81)
     z = mean + noise @ root.T
-    log_q = np.atleast_1d(multivariate_normal(mean, root @ root.T).logpdf(z))
-    return weights @ (case.model.log_joint(x, z) - log_q)
+    log_q = multivariate_normal(mean, root @ root.T).logpdf(z)
+    log_weight = log_joint(case.model, x[None], z)[:, 0] - log_q
+    return np.exp(norm.logpdf(noise).sum(-1)) @ log_weight * weight
 
 
 def posteriors(case, row):
@@ -181,16 +195,12 @@ def posteriors(case, row):
 
 
 @each_shipped
-def test_bounds_by_gauss_hermite(name):
-    """With 40 nodes an axis; 32 nodes tell how far that may be off."""
+def test_bounds_by_equal_steps(name):
     case = load(name)
-    for row in range(2):
+    for row in range(1 if name == "drawn" else 2):
         for which, q in enumerate(posteriors(case, row)):
-            x = images(name)[row]
-            found = bound(case, x, *q)
-            off = abs(found - bound(case, x, *q, order=32)) + 1e-9
-            assert off < 0.01
-            assert abs(found - case.truth.elbo[which, row]) <= 2 * off
+            found = bound(case, images(name)[row], *q)
+            assert abs(found - case.truth.elbo[which, row]) <= 2 * case.truth.elbo_error[which, row]
 
 
 @pytest.mark.parametrize("name", ["line", "digits", "folded", "collapsed"])
@@ -232,9 +242,9 @@ def test_importance_bounds_by_draws(name):
 @each_case
 def test_the_stated_values_fit_each_other(name):
     truth = load(name).truth
-    slack = truth.elbo_error + truth.error
-    assert (truth.gaps[:2] >= -2 * slack[:2]).all()
-    assert (truth.gaps[2] >= -slack[2]).all()
+    # A climb sums the bound with 12 nodes an axis, and so misses the top by up to 1e-5.
+    assert (truth.gaps[:2] >= -1e-5).all()
+    assert (truth.gaps[2] >= -(truth.elbo_error[2] + truth.error)).all()
     np.testing.assert_allclose(truth.gaps.sum(0), truth.log_evidence - truth.elbo[0], atol=1e-9)
     rising = np.concatenate([truth.elbo[:1], truth.importance_bound, truth.log_evidence[None]])
     worst = truth.importance_error.max(0) + truth.elbo_error[0]
@@ -275,15 +285,13 @@ def test_the_number_of_modes_by_climbs():
 
 
 def test_a_collapsed_posterior_is_nearly_the_prior():
-    """log p(x) is that of the Gaussian around f(0) whose covariance a straight decoder gives."""
+    """And log p(x) nearly that of one Gaussian around the average training digit."""
     case, x = load("collapsed"), images("collapsed")
-    centre, step = case.model.decode(np.zeros(2)), 1e-4
-    slopes = [(case.model.decode(step * e) - case.model.decode(-step * e)) / 2 for e in np.eye(2)]
-    slope = np.stack(slopes, -1) / step  # (64, 2)
-    straight = multivariate_normal(centre, np.eye(64) + slope @ slope.T)
-    np.testing.assert_allclose(case.truth.log_evidence, straight.logpdf(x), atol=0.01)
+    average = load_digits(torch.float64).train.mean(0).numpy()
+    alone = multivariate_normal(average, np.eye(64)).logpdf(x)
+    assert np.abs(case.truth.log_evidence - alone).max() < 0.15
     assert np.abs(case.truth.covariance - np.eye(2)).max() < 0.05
-    assert case.truth.gaps.sum(0).max() < 0.05
+    assert case.truth.gaps.sum(0).max() < 0.005
 
 
 @each_shipped

@@ -5,7 +5,7 @@ results; the tests run it again, and compare log p(x) and the moments with anoth
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -32,14 +32,14 @@ from vae_tutorial.quadrature import Rule, grid, product, trapezoid
 from vae_tutorial.weights import exact_importance_weighted_bound
 
 TOLERANCE = 1e-7  # of log p(x), nats
-BLOCK = 5  # images that share a mesh: more would need more nodes than a mesh may have
+BLOCK = 10  # images that share a mesh: more would need more nodes than a mesh may have
 ROUNDING = 1e-9  # of float64 in a sum over pixels, and of the stored digits
 # On the mesh |z| is at most MESH_REACH on each axis, so that a part e of p(x) that was summed
 # wrongly moves an entry of the mean by at most 2 · MESH_REACH · e, and one of the covariance by
 # at most 4 · MESH_REACH² · e.
 MOMENT_FACTOR = (2 * MESH_REACH) ** 2
 REACH = 8.0  # standard deviations of q on each side; the mass beyond is below 1e-15 · latent
-SIDES = {1: 2001, 2: 121}  # latents → nodes on each axis of q; every second one tells the error
+SIDES = {1: 2001, 2: 97}  # latents → nodes on each axis of q; every second one tells the error
 ROWS = 20_000  # nodes decoded at once, which bounds the memory
 TOPS_REACH, TOPS_SIDE = 5.0, 501  # of the grid on which modes are counted, on each axis
 CLIMB_SIDE = 33  # nodes on each axis of q in a climb
@@ -76,31 +76,35 @@ def _measure_block(model: VAE, x: Tensor) -> Field:
     exact = exact_log_evidence(model, x, TOLERANCE)
     error = exact.error + ROUNDING  # (batch,)
     moments = posterior_moments(model, x, exact.rule)
-    bounds, bound_errors, tight, tight_errors = [], [], [], []
-    posteriors = (model.encoder(x), *best_gaussians(model, x))
-    for posterior in posteriors:
-        fine, coarse = exact_elbos(model, x, posterior)
-        bounds.append(fine)
-        bound_errors.append((fine - coarse).abs() + ROUNDING)
-    for fine, coarse in (_tighter(pair) for pair in on_grids(model, x, posteriors[0])):
-        tight.append(fine)
-        tight_errors.append((fine - coarse).abs() + ROUNDING)
-    _, diagonal, full = posteriors
+    encoder, (diagonal, full) = model.encoder(x), best_gaussians(model, x)
+    own = [*on_grids(model, x, encoder)]  # a pair an image
+    pairs = [own, *(on_grids(model, x, q) for q in (diagonal, full))]
+    elbos, elbo_errors = zip(*(_with_errors(each, elbo) for each in pairs), strict=True)
+    tight, tight_errors = _with_errors(own, importance_bounds)
     return {
         "log_evidence": exact.log_evidence,
         "error": error,
         "mean": moments.mean,
         "covariance": moments.covariance,
         "moment_error": MOMENT_FACTOR * error,
-        "elbo": torch.stack(bounds, -1),  # (batch, 3)
-        "elbo_error": torch.stack(bound_errors, -1),
-        "importance_bound": torch.stack(tight),  # (batch, len(SAMPLES))
-        "importance_error": torch.stack(tight_errors),
+        "elbo": torch.stack(elbos, -1),  # (batch, 3)
+        "elbo_error": torch.stack(elbo_errors, -1),
+        "importance_bound": tight,  # (batch, len(SAMPLES))
+        "importance_error": tight_errors,
         "best_diagonal_mean": diagonal.mean,
         "best_diagonal_log_variance": diagonal.log_variance,
         "best_full_mean": full.mean,
         "best_full_root": full.root,
     }
+
+
+def _with_errors(
+    pairs: Iterable[tuple[OnGrid, OnGrid]], bound: Callable[[OnGrid], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """A bound of each image on its grid, and how far it may be off: images first."""
+    values = [(bound(fine), bound(coarse)) for fine, coarse in pairs]
+    fine, coarse = (torch.stack(each) for each in zip(*values, strict=True))
+    return fine, (fine - coarse).abs() + ROUNDING
 
 
 def posterior_moments(model: VAE, x: Tensor, rule: Rule) -> Moments:
@@ -142,7 +146,8 @@ def _of_one(model: VAE, x: Tensor) -> tuple[DiagonalPosterior, FullPosterior]:
 
     def highest(family: type[Posterior]) -> Posterior:
         climbs = [climb_on_grid(model, x, family.from_root(*start)) for start in starts]
-        return max(climbs, key=lambda end: float(exact_elbos(model, x, end)[0]))
+        grids = [next(on_grids(model, x, end))[0] for end in climbs]
+        return max(zip(grids, climbs, strict=True), key=lambda pair: float(elbo(pair[0])))[1]
 
     diagonal = highest(DiagonalPosterior)
     starts.append((diagonal.mean, diagonal.root))
@@ -200,12 +205,14 @@ def count_modes(model: VAE, x: Tensor) -> Tensor:
     return tops.sum(-1)
 
 
-def exact_elbos(model: VAE, x: Tensor, posterior: Posterior) -> tuple[Tensor, Tensor]:
-    """The bound of each image under its q, on the grid and on every second node: (batch,) each."""
-    pairs = on_grids(model, x, posterior)
-    values = [[part.log_probability.exp() @ part.log_weight for part in pair] for pair in pairs]
-    fine, coarse = zip(*values, strict=True)
-    return torch.stack(fine), torch.stack(coarse)
+def elbo(grid: OnGrid) -> Tensor:
+    """The bound of one image: the average of its log-weights, ()."""
+    return grid.log_probability.exp() @ grid.log_weight
+
+
+def importance_bounds(grid: OnGrid) -> Tensor:
+    """L_K of one image for each K of SAMPLES: (m,)."""
+    return exact_importance_weighted_bound(*grid, SAMPLES)
 
 
 def on_grids(model: VAE, x: Tensor, posterior: Posterior) -> Iterator[tuple[OnGrid, OnGrid]]:
@@ -224,9 +231,3 @@ def on_grids(model: VAE, x: Tensor, posterior: Posterior) -> Iterator[tuple[OnGr
         parts = (OnGrid(log_weight[rows], log_probability[rows]) for rows in (slice(None), half))
         fine, coarse = (part._replace(log_probability=part[1].log_softmax(0)) for part in parts)
         yield fine, coarse
-
-
-def _tighter(pair: tuple[OnGrid, OnGrid]) -> tuple[Tensor, Tensor]:
-    """L_K for each K of SAMPLES, on the grid and on every second node: (m,) each."""
-    fine, coarse = (exact_importance_weighted_bound(*part, SAMPLES) for part in pair)
-    return fine, coarse
