@@ -1,6 +1,6 @@
 """What numpyro's `RenyiELBO` and `Trace_ELBO` report on the oracle, where numpyro is installed.
 
-    PYTHONPATH=. python benchmarks/oracle_numpyro.py [--mnist FILE]
+    PYTHONPATH=. python benchmarks/oracle_numpyro.py [--mnist FILE] [NAME …]
 
 The environment also needs safetensors, scikit-learn and torch (for the provenance alone). With
 α = 0 the former is the importance-weighted bound; float64; an image at a time.
@@ -65,8 +65,10 @@ OBJECTIVES = {
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=oracle.NAMES, help="cases (all)")
     parser.add_argument("--mnist", type=Path)
+    options = parser.parse_args()
     numpyro.enable_x64()
-    for case, x in cases(oracle.NAMES, parser.parse_args().mnist):
+    for case, x in cases(options.names, options.mnist):
         for name, objective in OBJECTIVES.items():
             keep("numpyro", name, case, estimate(objective, case, x))

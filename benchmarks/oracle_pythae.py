@@ -1,6 +1,6 @@
 """What pythae's `VAE.get_nll` reports on the oracle, in an environment that has pythae.
 
-    PYTHONPATH=. python benchmarks/oracle_pythae.py [--mnist FILE]
+    PYTHONPATH=. python benchmarks/oracle_pythae.py [--mnist FILE] [NAME …]
 
 The environment also needs safetensors and scikit-learn. `get_nll` is an importance-weighted
 estimate. Its decoders are Bernoulli (`bce`) or Gaussian of variance one (`mse`), so that the cases
@@ -74,7 +74,9 @@ def estimate(case: oracle.Case, x: np.ndarray) -> np.ndarray:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=CASES, help="cases (all that it can score)")
     parser.add_argument("--mnist", type=Path)
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    for case, x in cases(CASES, parser.parse_args().mnist):
+    for case, x in cases(options.names, options.mnist):
         keep("pythae", f"VAE.get_nll, n_samples = {SAMPLES:,}", case, estimate(case, x))
