@@ -89,13 +89,30 @@ def test_of_a_straight_decoder_the_encoder_loses_a_known_divergence(measured):
 
 def test_importance_bounds_by_draws_from_the_encoder(measured):
     """Repeated draws, their average within five standard errors."""
-    model, repetitions = straight(), 4000
+    model, repetitions = straight(), 60_000
     noise = torch.randn(repetitions * SAMPLES[0], 2, 2, generator=generator(0), dtype=torch.float64)
     log_weight = model.log_weight(IMAGES, noise).unflatten(0, (repetitions, SAMPLES[0]))
     draws = log_weight.logsumexp(1) - math.log(SAMPLES[0])  # (repetitions, 2)
     error = draws.std(0) / math.sqrt(repetitions)
     assert ((draws.mean(0) - measured["importance_bound"][:, 0]).abs() < 5 * error).all()
     assert (measured["importance_bound"].diff(dim=1) > 0).all()
+
+
+def test_the_stated_error_grows_where_the_grid_is_coarse(monkeypatch):
+    """Nodes two deviations apart: the bound is off, and says by how much at least."""
+    monkeypatch.setattr(exact, "SIDES", {2: 9})
+    model = straight()
+    q, (mean, covariance) = model.encoder(IMAGES), posterior()
+    total = WEIGHT @ WEIGHT.mT + VARIANCE * torch.eye(3)
+    lost = torch.distributions.kl_divergence(
+        torch.distributions.MultivariateNormal(q.mean, scale_tril=q.root),
+        torch.distributions.MultivariateNormal(mean, covariance),
+    )
+    known = torch.from_numpy(multivariate_normal(OFFSET, total).logpdf(IMAGES)) - lost
+    found = exact.measure(model, IMAGES)
+    off = (found["elbo"][:, 0] - known).abs()
+    assert (off > 1e-4).all()
+    assert (off <= found["elbo_error"][:, 0]).all()
 
 
 @pytest.mark.parametrize("family", [DiagonalPosterior, FullPosterior])
