@@ -131,6 +131,7 @@ def load(name: str, folder: Path = FOLDER) -> Case:
 
     >>> case = load("folded")
     >>> print(f"{case.truth.log_evidence[0]:.3f} nats, {case.truth.modes[0]} modes")
+    16.085 nats, 7 modes
     >>> z = np.zeros(case.model.latent)
     >>> case.model.decode(z).shape
     (64,)
