@@ -30,8 +30,8 @@ from vae_tutorial.oracle import recipes
 ROOT = Path(__file__).parents[1]
 VALID = jsonschema.Draft202012Validator(json.loads(oracle.SCHEMA.read_text("utf-8")))
 FEW = 5  # images of a case in the fast tests
-REACH = 20  # standard deviations of the posterior that a box holds on each side
-SIDES = (97, 121, 201, 401, 801)  # nodes on each axis of such a box
+REACH = 20.0  # standard deviations of the posterior that a box holds on each side
+SIDES = (81, 101, 161, 321, 641, 1281)  # nodes on each axis of such a box
 UNCHANGED = 2e-10  # nats
 SQUARES = {"line": 8001, "collapsed": 121}  # nodes on each axis of [−9, 9], where that is enough
 PERIOD_SIDE = 240  # nodes on each axis of a period
@@ -103,11 +103,14 @@ def on_a_square(case, x, side):
 
 
 def around(case, x, mean, covariance):
-    """By equal steps around the mean of one image, halved until log p(x) no longer changes."""
-    deviation, found = np.sqrt(np.diag(covariance)), [np.inf]
+    """By equal steps of ε, z = mean + root ε, of one image; halved until log p(x) is unchanged."""
+    root, found = np.linalg.cholesky(covariance), [np.inf]
+    ends = np.full(case.model.latent, REACH)
     for side in SIDES:
-        nodes, weight = equal_steps(mean - REACH * deviation, mean + REACH * deviation, side)
-        before, found = found[0], summed(log_joint(case.model, x[None], nodes)[:, 0], nodes, weight)
+        noise, weight = equal_steps(-ends, ends, side)
+        nodes, before = mean + noise @ root.T, found[0]
+        heights = log_joint(case.model, x[None], nodes)[:, 0]
+        found = summed(heights, nodes, weight * np.linalg.det(root))
         if abs(found[0] - before) < UNCHANGED:
             return found
     raise AssertionError(f"log p(x) still changes with {side} nodes on an axis")
