@@ -32,7 +32,7 @@ def listed(rows: list[list[str]]) -> str:
 
 
 def cases() -> str:
-    """A row a case: images, log p(x) and the three gaps on average, and the modes."""
+    """A row a case: images, log p(x) and the three gaps on average, modes; then what each is."""
     rows = [
         [
             "case",
@@ -54,15 +54,25 @@ def cases() -> str:
         least, most = truth.modes.min(), truth.modes.max()
         modes = str(least) if least == most else f"{least} to {most}"
         count, nats = str(len(truth.modes)), number(truth.log_evidence.mean())
-        rows.append([f"`{name}`", count, nats, *gaps, modes, case.about])
-    return listed(rows)
+        rows.append([f"`{name}`", count, nats, *gaps, modes])
+    about = "\n".join(f"- `{name}`: {oracle.load(name).about}" for name in oracle.NAMES)
+    return f"{listed(rows)}\n\n{about}"
+
+
+def in_order(name: tuple[str, str, str]) -> tuple:
+    """This package first; by words, then by the numbers between them."""
+    package, estimator, _ = name
+    numbers = [int(digits.replace(",", "")) for digits in re.findall(r"[\d,]*\d", estimator)]
+    words = re.sub(r"[\d,]*\d", "", estimator).lower()
+    return package not in PACKAGES, package, words, numbers
 
 
 def results() -> str:
     """A row an estimator: in each case its average error, and the largest in brackets."""
     rows = json.loads(RESULTS.read_text("utf-8"))
     found = {(row["package"], row["estimator"], row["case"]): row for row in rows}
-    estimators = dict.fromkeys((row["package"], row["estimator"], row["version"]) for row in rows)
+    names = {(row["package"], row["estimator"], row["version"]) for row in rows}
+    estimators = sorted(names, key=in_order)
     lines = [["package", "estimator", *(f"`{name}`" for name in oracle.NAMES)]]
     for package, estimator, version in estimators:
         cells = []
