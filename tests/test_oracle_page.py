@@ -17,10 +17,12 @@ HALF = 0.0005  # of the last printed digit
 
 
 def table(number):
-    """The rows of a list-table of the page, a list of cells each."""
+    """The rows of a list-table of the page, a list of cells each, as many in every row."""
     body = PAGE.split(":::{list-table}")[number].split("\n:::")[0]
     rows = re.split(r"^\* - ", body, flags=re.M)[1:]
-    return [[cell.strip() for cell in re.split(r"\n  - ", row)] for row in rows]
+    cells = [[cell.strip() for cell in re.split(r"\n  - ", row)] for row in rows]
+    assert len({len(row) for row in cells}) == 1
+    return cells
 
 
 def value(cell):

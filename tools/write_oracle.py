@@ -43,7 +43,6 @@ def cases() -> str:
             "diagonal",
             "Gaussian",
             "modes",
-            "about",
         ]
     ]
     for name in oracle.NAMES:
