@@ -77,11 +77,21 @@ CHAPTERS = {  # the stem of the notebook → the chapter
     "A-limits": Chapter("limits", "what no map can do: atoms, bridges, curves in the plane"),
 }
 
-COMMONS = ("require", "noise", "checks", "data", "plotting", "pictures", "pretrained", "problems")
+COMMONS = (
+    "require",
+    "noise",
+    "checks",
+    "data",
+    "plotting",
+    "pictures",
+    "pretrained",
+    "problems",
+    "oracle",
+)
 
 FLOORS = (  # from the top: a room imports only from the floors below its own
     ("__main__",),
-    ("engine",),
+    ("engine", "oracle"),
     ("scaling", "pretrained", "problems", "audit"),
     ("principles",),
     ("rate_distortion", "zero_error", "coding", "conditional", "adversarial"),
@@ -114,4 +124,5 @@ WINGS = {  # the floors inside a wing
         ("subject",),
         ("findings", "guard"),
     ),
+    "oracle": (("recipes", "exact"),),
 }
