@@ -1,9 +1,9 @@
 """Train every mistake of chapter 20 from five seeds, beside the sound program of the same seed.
 
-What a mistake costs is measured on the test digits with the right formulas; what the audit says of
-the model, from the training digits, is kept by check: the worst verdict of each, and its first line.
-A mistake that is made when a model is read is measured on the sound models. A quarter of an hour on
-one thread. The results go to one JSON file, which the page reads.
+What a mistake costs is measured on the test digits with the right formulas. What the audit says of
+the model, from the training digits, is kept by check: the worst verdict of each, and its first
+line. A mistake that is made when a model is read is measured on the sound models. A quarter of an
+hour on one thread. The results go to one JSON file, which the page reads.
 """
 
 import json

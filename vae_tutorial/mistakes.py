@@ -332,7 +332,8 @@ def measure(model: Exhibit, sound: Pieces, draws: int = DRAWS) -> Seen:
     bound = evidence_lower_bound(log_likelihood, posterior.kl_to_prior())
     weights = log_weight(log_likelihood, posterior, z)  # (K, n)
     plugged_in = score(sound, x, exact.decode(mean)) - bound.kl
-    linear = most_likely_at(spectrum(digits.train), pieces.latent, torch.tensor(VARIANCE).double())
+    variance = torch.tensor(VARIANCE, dtype=torch.float64)
+    linear = most_likely_at(spectrum(digits.train), pieces.latent, variance)
     baseline = evidence_at_mean(linear, digits.test)
     return Seen(mean, log_variance, weights, bound.elbo, plugged_in, bound.kl, baseline)
 
@@ -665,7 +666,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "scale",
         _issues("chainer/chainer#5440", "SeldonIO/alibi-detect#316"),
         "06-gaussians",
-        "a density is per unit of a pixel: 16 times the unit is 64 log 16 nats, and no better model",
+        "a density is per unit of a pixel: in other units it differs by a constant, and no "
+        "model is better for it",
         read=(per_unit_pixel, per_grey_level),
     ),
     Mistake(
@@ -908,7 +910,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "draws",
         _issues("maxhodak/keras-molecules#61"),
         "08-reparameterization",
-        "almost no noise is added while the KL charges for all of it, so codes cost and do not blur",
+        "almost no noise is added while the KL charges for all of it, so the bound is of another q",
         pieces=SOUND._replace(deviation=hundredth),
     ),
     Mistake(
@@ -942,7 +944,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "draws",
         (),
         "08-reparameterization",
-        "each image still has its right law, and only the average over a batch is noisier",
+        "each image still has its right law, but the noise no longer averages out over a batch",
         pieces=SOUND._replace(noise=shared),
     ),
 )
