@@ -924,7 +924,7 @@ def mistakes(answer: Callable[[Tensor, Tensor, Tensor], float] | None = None) ->
     for name, a, w, c, noise in (
         ("a sum, much noise", 1.0, 1.0, 0.0, 20.0),
         ("a mean, a small weight", 1 / 64, 0.025, 3.0, 10.0),
-        ("a bound with its constant", 22.2, 1.0, -60.0, 30.0),
+        ("a bound with its constant", 22.2, 1.0, -60.0, 2.0),
     ):
         random = generator(3)
         level, own, *others = standard_normal((4, BATCHES_SEEN), random)  # (batches,) each
