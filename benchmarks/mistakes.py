@@ -3,11 +3,13 @@
 What a mistake costs is measured on the test digits with the right formulas. What the audit says of
 the model, from the training digits, is kept by check: the worst verdict of each, and its first
 line. A mistake that is made when a model is read is measured on the sound models. A quarter of an
-hour on one thread. The results go to one JSON file, which the page reads.
+hour on one thread. With numbers, `python benchmarks/mistakes.py 27 31`, only these mistakes are
+run again, and their rows say by which commit. The results go to one JSON file, which the page reads.
 """
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,27 +92,43 @@ def read(mistake: Mistake, seed: int, sound: Seen) -> dict[str, Any]:
     return {"seed": seed, "bound": off}
 
 
-def main() -> None:
-    sound: dict[tuple[str, int], Seen] = {}
-    rows: list[dict[str, Any]] = []
-    for name, pieces in (("gaussian", SOUND), ("bernoulli", SOUND_BERNOULLI)):
-        records = []
-        for seed in SEEDS:
-            model = train(pieces, seed)
-            seen = sound[name, seed] = measure(model, pieces)
-            values = {"elbo": float(seen.elbo.mean()), "evidence": float(evidence(seen))}
-            records.append({"seed": seed, **values, **audited(model, pieces)})
-        rows.append({"number": 0, "name": f"sound, {name}", "records": records})
+def sound_models(name: str, pieces: Pieces) -> tuple[dict[str, Any], dict[int, Seen]]:
+    """The row of the sound programs, and what was seen of each by its seed."""
+    records, found = [], {}
+    for seed in SEEDS:
+        model = train(pieces, seed)
+        seen = found[seed] = measure(model, pieces)
+        values = {"elbo": float(seen.elbo.mean()), "evidence": float(evidence(seen))}
+        records.append({"seed": seed, **values, **audited(model, pieces)})
+    return {"number": 0, "name": f"sound, {name}", "records": records}, found
+
+
+def row_of(mistake: Mistake, sound: dict[int, Seen]) -> dict[str, Any]:
+    """All that is measured of a mistake, from every seed."""
+    run = trained if mistake.is_trained else read
+    records = [run(mistake, seed, sound[seed]) for seed in SEEDS]
+    print(mistake.number, mistake.name, [each["bound"] for each in records], flush=True)
+    head = {"number": mistake.number, "name": mistake.name, "piece": piece(mistake)}
+    return {**head, "trained": mistake.is_trained, "records": records}
+
+
+def main(numbers: set[int]) -> None:
+    grey, of_grey = sound_models("gaussian", SOUND)
+    binary, of_binary = sound_models("bernoulli", SOUND_BERNOULLI)
+    if numbers:
+        contents = json.loads(OUTPUT.read_text("utf-8"))
+    else:
+        contents = {"provenance": provenance(), "rows": [grey, binary]}
+    places = {row["number"]: place for place, row in enumerate(contents["rows"])}
     for mistake in MISTAKES:
-        kind = "bernoulli" if mistake.sound is SOUND_BERNOULLI else "gaussian"
-        run = trained if mistake.is_trained else read
-        records = [run(mistake, seed, sound[kind, seed]) for seed in SEEDS]
-        head = {"number": mistake.number, "name": mistake.name, "piece": piece(mistake)}
-        rows.append({**head, "trained": mistake.is_trained, "records": records})
-        print(mistake.number, mistake.name, [each["bound"] for each in records], flush=True)
-    contents = {"provenance": provenance(), "rows": rows}
+        seen = of_binary if mistake.sound is SOUND_BERNOULLI else of_grey
+        if not numbers:
+            contents["rows"].append(row_of(mistake, seen))
+        elif mistake.number in numbers:
+            again = {**row_of(mistake, seen), "provenance": provenance()}
+            contents["rows"][places[mistake.number]] = again
     write_whole(OUTPUT, f"{json.dumps(contents, indent=1, ensure_ascii=False)}\n".encode())
 
 
 if __name__ == "__main__":
-    main()
+    main({int(number) for number in sys.argv[1:]})

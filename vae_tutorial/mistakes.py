@@ -433,13 +433,13 @@ def borrowed_scale(seen: Seen) -> Tensor:
 
 
 def codes_as_drawn(seen: Seen) -> Tensor:
-    """Draws of q(z|x), as the decoder knows them."""
-    return mismatch(code_variance(seen))
+    """Draws of q(z|x), under the law that the decoder knows: their own."""
+    return mismatch(code_variance(seen) / code_variance(seen))
 
 
 def codes_as_modes(seen: Seen) -> Tensor:
-    """The means alone: what q(z|x) adds around them is missing."""
-    return mismatch(seen.mean.var(0))
+    """The means alone, under that law: what q(z|x) adds around them is missing."""
+    return mismatch(seen.mean.var(0) / code_variance(seen))
 
 
 def code_variance(seen: Seen) -> Tensor:
@@ -622,8 +622,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "KL",
         ("github.com/FluxML/model-zoo/pull/76", "github.com/FluxML/model-zoo/pull/147"),
         "06-gaussians",
-        "a square has no end below where a logarithm has none above: the smaller σ, the more the "
-        "encoder is paid for it",
+        "charged so, a code costs less the smaller its σ, without end, and the encoder is paid for "
+        "certainty",
         pieces=SOUND._replace(kl=squared_logarithm),
     ),
     Mistake(
