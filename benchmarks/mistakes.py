@@ -4,7 +4,8 @@ What a mistake costs is measured on the test digits with the right formulas. Wha
 the model, from the training digits, is kept by check: the worst verdict of each, and its first
 line. A mistake that is made when a model is read is measured on the sound models. A quarter of an
 hour on one thread. With numbers, `python benchmarks/mistakes.py 27 31`, only these mistakes are
-run again, and their rows say by which commit. The results go to one JSON file, which the page reads.
+run again, and their rows say by which commit. The results go to one JSON file, which the page
+reads.
 """
 
 import json
