@@ -7,14 +7,9 @@ estimates of log p(x) are held against models whose log p(x) is known from quadr
 minutes on one thread. What was found goes to one JSON file.
 """
 
-import json
-import logging
 import math
 import tempfile
-import time
-import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +19,7 @@ import numpy as np
 import scvi
 import torch
 from diffusers import AutoencoderKL
-from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
-from pythae.models.base.base_utils import ModelOutput
-from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.pipelines import TrainingPipeline
 from pythae.trainers import BaseTrainerConfig
 from torch import Tensor, nn
@@ -35,15 +27,9 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from vae_tutorial import datasets
-from vae_tutorial.audit import Report, audit
 from vae_tutorial.audit.adapters import of
 from vae_tutorial.data import binarize, load_digits
-from vae_tutorial.engine.provenance import provenance
-from vae_tutorial.files import write_whole
-from vae_tutorial.likelihoods import bernoulli_log_likelihood
-from vae_tutorial.marginal_likelihood import exact_evidence
-from vae_tutorial.noise import generator, mean_and_error, standard_normal
-from vae_tutorial.pretrained import mnist, two_latents
+from vae_tutorial.noise import generator
 
 OUTPUT = Path(__file__).resolve().parent.parent / "book" / "results" / "adapters.json"
 PACKAGES = ("pythae", "scvi-tools", "diffusers", "lightning", "numpy")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
+from torch.distributions.constraints import independent, nonnegative_integer
 
 from vae_tutorial.audit.subject import NotGivenError
 from vae_tutorial.likelihoods import BernoulliPixels, GaussianPixels
@@ -150,30 +151,31 @@ def _of_pythae(model: Any) -> Made:
 class Counts(Distribution):
     """p(x|z) of a module of scvi-tools, each x scored given its own library size.
 
-    Its mean is shown at a library size of 1: shares of the counts. It cannot be drawn from, since
-    counts that were drawn would have another sum than the one that was given.
+    Its mean is that of a cell of typical size. It cannot be drawn from: counts that were drawn
+    would have another sum than the one that was given.
     """
 
     arg_constraints: dict[str, Any] = {}  # noqa: RUF012, as torch declares it
+    support = independent(nonnegative_integer, 1)
 
-    def __init__(self, module: Any, z: Tensor):
-        self.module, self.z = module, z
+    def __init__(self, module: Any, z: Tensor, typical: float):
+        self.module, self.z, self.typical = module, z, typical
         shape = torch.Size([len(z)]), torch.Size([module.n_input])
         super().__init__(*shape, validate_args=False)
 
-    def _given(self, log_library: Tensor) -> Any:
-        """The package's own distribution at log library sizes (batch, 1)."""
+    def _given(self, library: Tensor) -> Any:
+        """The package's own distribution at library sizes (batch, 1)."""
         nothing = _no_batch(self.z)
-        return self.module.generative(self.z, log_library, nothing, y=nothing)["px"]
+        return self.module.generative(self.z, library.log(), nothing, y=nothing)["px"]
 
     @property
     def mean(self) -> Tensor:
-        """Shares of the counts (batch, genes)."""
-        return self._given(self.z.new_zeros(len(self.z), 1)).mean
+        """E[x|z] at the typical library size: (batch, genes)."""
+        return self._given(self.z.new_full((len(self.z), 1), self.typical)).mean
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(x|z, library size of x) of counts (batch, genes): (batch,), in nats."""
-        return self._given(value.sum(1, keepdim=True).log()).log_prob(value).sum(-1)
+        return self._given(value.sum(1, keepdim=True)).log_prob(value).sum(-1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Refused: NotGivenError."""
@@ -181,17 +183,20 @@ class Counts(Distribution):
 
 
 def _is_scvi(model: Any) -> bool:
-    return _has(getattr(model, "module", model), "z_encoder", "generative", "marginal_ll")
+    return _has(model, "adata") and _has(
+        getattr(model, "module", None), "z_encoder", "generative", "marginal_ll"
+    )
 
 
 def _of_scvi(model: Any) -> Made:
     """Counts are (n, genes), as floats, of one batch and without covariates."""
-    module = getattr(model, "module", model)
+    module = model.module
     if not module.use_observed_lib_size or module.latent_distribution != "normal":
         raise TypeError(
-            "this module has more latents than a Gaussian z: audit(x, …) needs the library size "
-            "observed (use_observed_lib_size=True) and latent_distribution='normal'"
+            "this SCVI has more latents than a Gaussian z: the audit needs "
+            "use_observed_lib_size=True and latent_distribution='normal'"
         )
+    typical = float(model.adata.X.sum() / model.adata.X.shape[0])
     weight, told = _kl_weight(model)
 
     def tensors(x: Tensor) -> dict[str, Tensor]:
@@ -203,15 +208,16 @@ def _of_scvi(model: Any) -> Made:
 
     arguments = {
         "encode": lambda x: module.inference(x, _no_batch(x))["qz"],
-        "decode": lambda z: Counts(module, z),
+        "decode": lambda z: Counts(module, z, typical),
         "loss": lambda x: module(tensors(x), loss_kwargs={"kl_weight": weight})[2].loss,
         "draw": lambda x: module.inference(x, _no_batch(x))["z"],
         "estimate": estimate,
         "modules": [module],
     }
     notes = {
-        "decode": "The library size is a condition: each cell is scored given its own, and no "
-        "cells can be drawn. Its cells are taken to be of batch 0, without covariates.",
+        "decode": "The library size is a condition: each cell is scored given its own, pictures "
+        f"are of a cell of {typical:.0f} counts, and no cells can be drawn. Cells are taken to be "
+        "of batch 0, without covariates.",
         "loss": told,
     }
     return Made(arguments, notes)
