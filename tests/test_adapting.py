@@ -4,6 +4,7 @@ What the packages themselves are seen to do is kept in book/results/adapters.jso
 """
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from vae_tutorial.audit import audit
 from vae_tutorial.audit.adapters import named, of
 from vae_tutorial.audit.page import page
 from vae_tutorial.audit.subject import NotGivenError
+from vae_tutorial.data import load_digits
 from vae_tutorial.pretrained import two_latents
 
 KEPT = Path(__file__).parents[1] / "book" / "results" / "adapters.json"
@@ -421,3 +423,65 @@ def test_an_adapter_in_a_file_may_hand_on_notes(tmp_path, monkeypatch):
     (tmp_path / "with_notes.py").write_text("ready = {'notes': ['a'], 'encode': print}")
     monkeypatch.chdir(tmp_path)
     assert named("with_notes:ready")["notes"] == ["a"]
+
+
+# What the packages themselves were seen to do
+
+FIRST = {  # the first line of each report
+    "VAE of grey digits, 'mse', 8 latents": ("look", "rate"),
+    "VAE of binary digits, 'bce', 8 latents": ("sound", "support"),
+    "SCVI, 60 epochs, the KL's warm-up left at 400": ("look", "exchange rate"),
+    "SCVI, 60 epochs, a warm-up of 20": ("look", "dead parameters"),
+    "AutoencoderKL, random weights": ("sound", "head-room"),
+    "AutoencoderKL, mean squared error + 1e-6 KL": ("look", "exchange rate"),
+    "a VAE of grey digits, σ = 0.15": ("sound", "scale"),
+    "an error averaged over pixels": ("wrong", "exchange rate"),
+    "vae, on grey pixels as shipped": ("look", "grey pixels"),
+    "vae, on binary pixels": ("sound", "support"),
+}
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return json.loads(KEPT.read_text("utf-8"))
+
+
+def test_the_first_line_of_each_report_names_the_fault(kept):
+    seen = {row["model"]: row["findings"][0] for row in kept["audits"]}
+    assert {name: (row["verdict"], row["check"]) for name, row in seen.items()} == FIRST
+    grey = seen["VAE of grey digits, 'mse', 8 latents"]
+    assert "σ < 0.795" in grey["reason"]  # the root of the digits' largest eigenvalue, below
+    pixels = load_digits(torch.float64).train.numpy()
+    assert np.linalg.eigvalsh(np.cov(pixels.T, bias=True))[-1] ** 0.5 == pytest.approx(
+        0.795, abs=1e-3
+    )
+    warming = seen["SCVI, 60 epochs, the KL's warm-up left at 400"]
+    assert warming["value"] == pytest.approx(
+        59 / 400, rel=1e-3
+    )  # the last of 60 epochs is the 59th
+    averaged = seen["an error averaged over pixels"]
+    assert "an average over 64 pixels where the bound has a sum" in averaged["reason"]
+
+
+def test_each_report_says_what_it_could_not_judge(kept):
+    notes = {row["model"]: row["not_judged"] for row in kept["audits"]}
+    assert {name for name, said in notes.items() if said} == {
+        "SCVI, 60 epochs, the KL's warm-up left at 400",
+        "SCVI, 60 epochs, a warm-up of 20",
+        "AutoencoderKL, random weights",
+    }
+    versions = {"pythae", "scvi-tools", "diffusers", "lightning", "torch", "commit"}
+    assert versions <= set(kept["provenance"])
+
+
+def test_their_estimates_of_a_log_p_that_is_known(kept):
+    """get_nll makes as many draws as it takes at a time, or a multiple; marginal_ll rounds up."""
+    made = {1: (100, 1), 10: (100, 10), 100: (100, 100), 150: (100, 200), 1000: (1000, 1000)}
+    assert {row["draws_asked"] for row in kept["estimates"]} == set(made)
+    for row in kept["estimates"]:
+        assert row["draws_made"] == made[row["draws_asked"]][row["package"] == "scvi-tools"]
+        assert row["log_p_error"] < 1e-3
+        surplus = math.log(max(row["draws_made"] / row["draws_asked"], 1)) * (
+            row["package"] == "scvi-tools"  # which divides by what was asked
+        )
+        assert row["nats_above"] - surplus < 4.5 * row["standard_error"]  # an average of weights
