@@ -117,11 +117,11 @@ def test_what_cannot_be_meant_is_refused(case):
 
 ANSWERS = {
     "encode returns nothing": ({"encode": nothing}, "encode must return .* got a NoneType"),
-    "encode returns a tensor": ({"encode": lambda x: x}, r"encode must return .* tensor \(20, 6\)"),
+    "encode returns a tensor": ({"encode": lambda x: x}, r"encode must return .* tensor \(\d+, 6\)"),
     "encode returns a Gamma": ({"encode": lambda x: Gamma(x, x)}, "got a Gamma"),
     "encode returns one mean": (
         {"encode": lambda x: (x.mean(0), x.mean(0))},
-        r"mean \(20, latent\) for 20 images, got \(6,\)",
+        r"mean \(\d+, latent\) for \d+ images, got \(6,\)",
     ),
     "encode returns numpy": (
         {"encode": lambda x: (x.numpy(), x.numpy())},
@@ -129,7 +129,7 @@ ANSWERS = {
     ),
     "encode's parts do not fit": (
         {"encode": lambda x: (x[:, :2], x[:, :3])},
-        r"the mean's shape \(20, 2\), got \(20, 3\)",
+        r"the mean's shape \(\d+, 2\), got \(\d+, 3\)",
     ),
     "encode returns NaN": ({"encode": lambda x: (x / 0, x)}, "encode returned .* NaN or infinite"),
     "encode raises": ({"encode": broken}, "encode raised RuntimeError: mat1 and mat2 shapes"),
