@@ -434,10 +434,10 @@ FIRST = {  # the first line of each report
     "SCVI, 60 epochs, a warm-up of 20": ("look", "dead parameters"),
     "AutoencoderKL, random weights": ("sound", "head-room"),
     "AutoencoderKL, mean squared error + 1e-6 KL": ("look", "exchange rate"),
-    "a VAE of grey digits, σ = 0.15": ("sound", "scale"),
-    "an error averaged over pixels": ("wrong", "exchange rate"),
+    "a VAE of grey digits, σ = 0.15": ("look", "weights"),
+    "the error an average over pixels": ("wrong", "exchange rate"),
     "vae, on grey pixels as shipped": ("look", "grey pixels"),
-    "vae, on binary pixels": ("sound", "support"),
+    "vae, on binary pixels": ("look", "encoder gap"),
 }
 
 
@@ -459,7 +459,7 @@ def test_the_first_line_of_each_report_names_the_fault(kept):
     assert warming["value"] == pytest.approx(
         59 / 400, rel=1e-3
     )  # the last of 60 epochs is the 59th
-    averaged = seen["an error averaged over pixels"]
+    averaged = seen["the error an average over pixels"]
     assert "an average over 64 pixels where the bound has a sum" in averaged["reason"]
 
 
