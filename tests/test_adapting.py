@@ -450,11 +450,10 @@ def test_the_first_line_of_each_report_names_the_fault(kept):
     seen = {row["model"]: row["findings"][0] for row in kept["audits"]}
     assert {name: (row["verdict"], row["check"]) for name, row in seen.items()} == FIRST
     grey = seen["VAE of grey digits, 'mse', 8 latents"]
-    assert "σ < 0.795" in grey["reason"]  # the root of the digits' largest eigenvalue, below
+    assert "σ < 0.795" in grey["reason"]
     pixels = load_digits(torch.float64).train.numpy()
-    assert np.linalg.eigvalsh(np.cov(pixels.T, bias=True))[-1] ** 0.5 == pytest.approx(
-        0.795, abs=1e-3
-    )
+    root = np.linalg.eigvalsh(np.cov(pixels.T, bias=True))[-1] ** 0.5
+    assert 0.9 * root < 0.795 < root  # by the axes of one half and the variances of the other
     warming = seen["SCVI, 60 epochs, the KL's warm-up left at 400"]
     assert warming["value"] == pytest.approx(
         59 / 400, rel=1e-3
