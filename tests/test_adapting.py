@@ -169,6 +169,7 @@ def test_scvi_scores_each_cell_given_its_own_library_size():
     assert torch.equal(made["estimate"](COUNTS), COUNTS.sum(1))
     assert not made["estimate"](COUNTS).is_inference()
     assert "a cell of 9 counts" in made["notes"][0]
+    assert "l_encoder" in made["notes"][2]
 
 
 @pytest.mark.parametrize(
