@@ -219,6 +219,8 @@ def _of_scvi(model: Any) -> Made:
         f"are of a cell of {typical:.0f} counts, and no cells can be drawn. Cells are taken to be "
         "of batch 0, without covariates.",
         "loss": told,
+        "modules": "Where the library size is observed, the package keeps l_encoder unused: that "
+        "its parameters get no gradient is no fault of yours.",
     }
     return Made(arguments, notes)
 

@@ -361,7 +361,8 @@ def decoded_range(subject: Subject) -> Iterator[Finding]:
 
 def scale(subject: Subject) -> Iterator[Finding]:
     """Densities count per unit of a pixel: another scale shifts log p(x) by a constant."""
-    if family(subject) == "bernoulli" or _counts(subject):
+    named = family(subject)
+    if named == "bernoulli" or (named == "distribution" and _counts(subject)):
         return
     x = subject.some()
     low, high = x.min().item(), x.max().item()
