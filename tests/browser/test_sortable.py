@@ -38,6 +38,7 @@ def test_a_heading_sorts_by_numbers_and_once_more_the_other_way(reader):
     assert heading.get_attribute("aria-sort") == "descending"
     falling = [float(words) for words in column(reader, 4) if words != "–"]
     assert falling == costs[::-1]
+    assert column(reader, 4)[: len(costs)] == [f"{cost:.1f}" for cost in falling]
 
 
 def test_keys_sort_words_and_one_heading_alone_is_sorted(reader):

@@ -1,5 +1,5 @@
 // Tables that can be sorted: each heading becomes a button, and `aria-sort` says what is sorted and
-// which way. A cell's `data-value` counts where it has one, else its words; numbers go before words.
+// which way. A cell's `data-value` counts where it has one, else its words; words stay behind numbers.
 // Without this script the table is a table, in the order in which it was printed.
 "use strict";
 
@@ -12,12 +12,16 @@
     return { number: value === "" || Number.isNaN(number) ? null : number, words: value };
   }
 
-  /** @param {HTMLTableRowElement} one @param {HTMLTableRowElement} other @param {number} column */
-  function compare(one, other, column) {
+  /**
+   * Which of two rows stands first: numbers by `sign`, words by `sign`, and words behind numbers.
+   * @param {HTMLTableRowElement} one @param {HTMLTableRowElement} other
+   * @param {number} column @param {number} sign
+   */
+  function compare(one, other, column, sign) {
     const [a, b] = [key(one, column), key(other, column)];
-    if (a.number !== null && b.number !== null) return a.number - b.number;
+    if (a.number !== null && b.number !== null) return sign * (a.number - b.number);
     if (a.number !== null || b.number !== null) return a.number !== null ? -1 : 1;
-    return a.words.localeCompare(b.words);
+    return sign * a.words.localeCompare(b.words);
   }
 
   /** Sort by a column, upwards at first and then the other way. @param {HTMLTableCellElement} head */
@@ -27,7 +31,7 @@
     for (const other of head.parentElement.children) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", way);
     const sign = way === "ascending" ? 1 : -1;
-    const rows = [...body.rows].sort((a, b) => sign * compare(a, b, head.cellIndex));
+    const rows = [...body.rows].sort((a, b) => compare(a, b, head.cellIndex, sign));
     body.append(...rows);
   }
 
