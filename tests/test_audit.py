@@ -117,7 +117,10 @@ def test_what_cannot_be_meant_is_refused(case):
 
 ANSWERS = {
     "encode returns nothing": ({"encode": nothing}, "encode must return .* got a NoneType"),
-    "encode returns a tensor": ({"encode": lambda x: x}, r"encode must return .* tensor \(\d+, 6\)"),
+    "encode returns a tensor": (
+        {"encode": lambda x: x},
+        r"encode must return .* tensor \(\d+, 6\)",
+    ),
     "encode returns a Gamma": ({"encode": lambda x: Gamma(x, x)}, "got a Gamma"),
     "encode returns one mean": (
         {"encode": lambda x: (x.mean(0), x.mean(0))},

@@ -9,6 +9,7 @@ import re
 import string
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,13 @@ def test_no_error_no_stderr_no_machine_path(path):
             assert output.get("name") != "stderr", text(cell)
             shown = "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
             assert not MACHINE_PATHS.search(shown), shown
+
+
+def test_every_wing_is_installed_with_the_package():
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    wings = {path.parent.name for path in (ROOT / "vae_tutorial").glob("*/__init__.py")}
+    expected = {"vae_tutorial", *(f"vae_tutorial.{wing}" for wing in wings)}
+    assert set(written["tool"]["setuptools"]["packages"]) == expected
 
 
 def test_no_number_was_left_to_be_filled_in():
