@@ -284,7 +284,7 @@ class SigmaOfAPixel(Vae):
 def sigma_of_a_pixel_that_never_changes(seed: int) -> Arguments:
     """log p(x) that grows without end, by pixels that are the same in all images."""
     return trained(
-        seed, likelihood_loss, SigmaOfAPixel, epochs=100, learning_rate=0.03, likelihood=None
+        seed, likelihood_loss, SigmaOfAPixel, epochs=60, learning_rate=0.005, likelihood=None
     )
 
 
