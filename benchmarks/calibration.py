@@ -263,7 +263,6 @@ def _write(path: Path, contents: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
     contents = _unfinished()
     mistakes = [(name, seed) for seed in MISTAKE_SEEDS for name in PLANTED]
     models: list[tuple[str, Callable[[], dict]]] = [
@@ -283,4 +282,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     main()
