@@ -15,6 +15,7 @@ import planted
 
 KEPT = json.loads(calibration.OUTPUT.read_text("utf-8"))
 VERDICTS = ("wrong", "look", "sound")
+BY_CHANCE = {"decoder_of_another_run": 3}  # whose codes may suit the other decoder; of four seeds
 SAMPLE = 6  # of sound models and of mistakes, that are made again
 
 
@@ -69,7 +70,12 @@ def test_every_mistake_is_found_by_its_own_checks_or_is_said_to_be_invisible():
         own = planted.OWN[name]
         assert (tuple(row["own"]), row["best"], row["seeds"]) == (own.checks, own.verdict, 4)
         if own.checks:
-            assert row["found"] >= 0.9 * row["seeds"], row
+            assert row["found"] >= BY_CHANCE.get(name, row["seeds"]), row
+
+
+def test_the_power_over_all_visible_mistakes_is_above_nine_tenths():
+    rows = [row for row in KEPT["power"] if row["own"]]
+    assert sum(row["found"] for row in rows) >= 0.9 * sum(row["seeds"] for row in rows)
 
 
 def test_an_invisible_mistake_makes_nothing_wrong():
@@ -78,6 +84,14 @@ def test_an_invisible_mistake_makes_nothing_wrong():
     for record in KEPT["mistakes"]:
         if record["mistake"] in invisible:
             assert record["wrong"] == []
+
+
+def test_where_something_is_wrong_a_mistakes_own_check_comes_first():
+    """Pixels as bytes are the exception: their scale is no fault in itself, but what follows is."""
+    for record in KEPT["mistakes"]:
+        own = planted.OWN[record["mistake"]].checks
+        if record["wrong"] and record["mistake"] != "bytes_as_pixels":
+            assert record["first"] in own, record
 
 
 def test_an_audit_of_a_small_model_takes_less_than_a_minute():
@@ -164,7 +178,7 @@ def test_a_sound_model_made_again_gets_the_same_verdicts(number):
 @pytest.mark.parametrize(
     "name",
     ["grey_cross_entropy", "mean_over_pixels", "sample_not_rsample", "small_noise",
-     "squared_log_deviation", "kl_is_only_printed"],
+     "squared_log_deviation", "logits_sharpened_for_pictures"],
 )  # fmt: skip
 def test_a_mistake_made_again_is_found_again(name):
     kept = next(r for r in KEPT["mistakes"] if r["mistake"] == name and r["seed"] == 0)
