@@ -3,7 +3,8 @@
 Sound models of the digits differ in likelihood, latents, hidden units, training, activation, the
 form of their loss, and seed. Each of the mistakes in `planted.py` is made from several seeds. A
 model is written to a file as soon as it is audited, so that a run which was stopped goes on where
-it was, on the same commit. Ten minutes on one thread. The results go to one JSON file.
+it was, on the same commit. Names of mistakes on the command line: only these are made again. Ten
+minutes on one thread. The results go to one JSON file.
 """
 
 import json
