@@ -6,7 +6,7 @@ HTML := _build/html/index.html
 SCRIPT_TOOLS := node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-browser test-slow pdf epub card live notebooks weights map style lint lint-python lint-scripts other-processor benchmark constraints hashes clean
+.PHONY: help install book test test-browser test-slow pdf epub card live notebooks weights map style lint lint-python lint-scripts other-processor benchmark adapters constraints hashes clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -19,6 +19,8 @@ $(INSTALLED): requirements.txt constraints.txt hashes.txt pyproject.toml
 	$(BIN)/python -m pip install --require-hashes --requirement hashes.txt
 	$(BIN)/python -m pip install --no-build-isolation --requirement requirements.txt --constraint constraints.txt --editable .
 	@touch $@
+
+install: $(INSTALLED)  ## install into .venv, nothing else
 
 book: $(INSTALLED)  ## build the HTML, warnings as errors
 	$(BIN)/jupyter-book build book -W -n --keep-going --quiet
@@ -88,6 +90,14 @@ other-processor: $(INSTALLED)  ## the notebooks again, on the oldest instruction
 benchmark: $(INSTALLED) .venv-benchmark/.installed  ## time the standard jobs against other implementations; needs MNIST and a quiet machine
 	$(BIN)/python benchmarks/run.py training
 	$(BIN)/python benchmarks/run.py evaluation
+
+.venv-adapters/.installed: benchmarks/requirements-adapters.txt
+	$(PYTHON) -m venv .venv-adapters
+	.venv-adapters/bin/python -m pip install --requirement benchmarks/requirements-adapters.txt
+	@touch $@
+
+adapters: .venv-adapters/.installed  ## audit models of pythae, scvi-tools, diffusers, Lightning and PyTorch's example; minutes
+	PYTHONPATH=. .venv-adapters/bin/python benchmarks/adapters.py
 
 constraints:  ## resolve requirements.txt afresh, pin the result in constraints.txt, and hash it
 	$(PYTHON) -m venv --clear .venv

@@ -99,3 +99,12 @@ def bernoulli(seed: int = 0, latent: int = 8, epochs: int = 40) -> Trained:
 
         fit(model, loss, train, epochs)
     return Trained(model, loss, train, test)
+
+
+def snapshot(*modules: nn.Module) -> list[Tensor]:
+    """Copies of all parameters and buffers, in order: an audit must bring them back."""
+    return [
+        tensor.detach().clone()
+        for module in modules
+        for tensor in [*module.parameters(), *module.buffers()]
+    ]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import sound
 import torch
+from sound import snapshot
 from torch import nn
 from torch.distributions import Gamma, Normal
 
 from vae_tutorial import CHAPTERS
 from vae_tutorial.audit import CHECKS, Finding, Verdict, audit
-from vae_tutorial.audit.guard import snapshot
 
 IMAGES = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
 
@@ -117,11 +117,11 @@ def test_what_cannot_be_meant_is_refused(case):
 
 ANSWERS = {
     "encode returns nothing": ({"encode": nothing}, "encode must return .* got a NoneType"),
-    "encode returns a tensor": ({"encode": lambda x: x}, r"encode must return .* tensor \(20, 6\)"),
+    "encode returns a tensor": ({"encode": lambda x: x}, r"encode must return .* tensor \(\d+, 6\)"),
     "encode returns a Gamma": ({"encode": lambda x: Gamma(x, x)}, "got a Gamma"),
     "encode returns one mean": (
         {"encode": lambda x: (x.mean(0), x.mean(0))},
-        r"mean \(20, latent\) for 20 images, got \(6,\)",
+        r"mean \(\d+, latent\) for \d+ images, got \(6,\)",
     ),
     "encode returns numpy": (
         {"encode": lambda x: (x.numpy(), x.numpy())},
@@ -129,7 +129,7 @@ ANSWERS = {
     ),
     "encode's parts do not fit": (
         {"encode": lambda x: (x[:, :2], x[:, :3])},
-        r"the mean's shape \(20, 2\), got \(20, 3\)",
+        r"the mean's shape \(\d+, 2\), got \(\d+, 3\)",
     ),
     "encode returns NaN": ({"encode": lambda x: (x / 0, x)}, "encode returned .* NaN or infinite"),
     "encode raises": ({"encode": broken}, "encode raised RuntimeError: mat1 and mat2 shapes"),
@@ -199,7 +199,7 @@ def test_nothing_of_the_model_or_of_random_states_is_changed():
     model.train()
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
-    before = snapshot([model])
+    before = snapshot(model)
     states = torch.get_rng_state(), numpy_state(), random.getstate()
     audit(
         trained.train[:200],
@@ -209,7 +209,7 @@ def test_nothing_of_the_model_or_of_random_states_is_changed():
         loss=trained.loss,
         draw=model.draw,
     )
-    assert all(torch.equal(old, new) for old, new in zip(before, snapshot([model]), strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, snapshot(model), strict=True))
     assert all(module.training for module in model.modules())
     assert all(bool((p.grad == 1).all()) for p in model.parameters())
     assert torch.equal(torch.get_rng_state(), states[0])

@@ -97,6 +97,13 @@ def test_no_error_no_stderr_no_machine_path(path):
             assert not MACHINE_PATHS.search(shown), shown
 
 
+def test_no_number_was_left_to_be_filled_in():
+    pages = [*(ROOT / "book").rglob("*.md"), *ROOT.glob("*.md")]
+    texts = {path: path.read_text("utf-8") for path in pages}
+    texts |= {path: "".join(map(text, cells(path, "markdown"))) for path in CHAPTERS}
+    assert [path.name for path, words in texts.items() if "@@" in words] == []
+
+
 @each_chapter
 def test_no_output_is_ignored(path):
     for cell in cells(path, "code"):

@@ -336,6 +336,7 @@ def test_what_a_dissection_promises(dissected):
     assert encoder > 100 * max(diagonal, full)
 
 
+@pytest.mark.slow
 def test_the_decoder_owns_a_part_of_the_fall_from_training_to_test_digits(trained, digits):
     """Chapter 11: log p(x) of all digits on numpy's grid, and Welch's test of their difference."""
     parts = load_digits(torch.float64).train, digits

@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from sound import snapshot
 from torch import nn
 
 from vae_tutorial.audit.guard import (
     TooSlowError,
     modules_behind,
-    snapshot,
     time_limit,
     untouched,
 )
@@ -82,13 +82,13 @@ def test_parameters_buffers_gradients_and_modes_come_back():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
     model[1].eval()
     model[0].weight.grad = torch.ones(4, 3)
-    before, gradient = snapshot([model]), model[0].weight.grad
+    before, gradient = snapshot(model), model[0].weight.grad
     with untouched([model]):
         model.train()
         model(torch.randn(8, 3)).sum().backward()
         with torch.no_grad():
             model[0].bias += 1
-    assert all(torch.equal(old, new) for old, new in zip(before, snapshot([model]), strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, snapshot(model), strict=True))
     assert model[0].weight.grad is gradient
     assert model[0].bias.grad is None
     assert [part.training for part in model] == [True, False, True]
@@ -96,7 +96,7 @@ def test_parameters_buffers_gradients_and_modes_come_back():
 
 
 def test_a_model_comes_back_after_an_error_too():
-    before = snapshot([LAYER])
+    before = snapshot(LAYER)
 
     def spoil():
         with untouched([LAYER]):

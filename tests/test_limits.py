@@ -54,7 +54,7 @@ def test_atoms_stay_away_from_continuous_laws(seed, size):
 
 
 @pytest.mark.equation("eq-atom-floor")
-@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_search_over_places_and_masses_ends_at_the_floor(size):
     """The nearest law on so many places, by scipy: at the floor, and never below it."""
 

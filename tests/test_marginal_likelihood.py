@@ -246,6 +246,7 @@ def test_ten_digits_agree_with_equal_steps_by_numpy(ten_digits):
     assert (off <= exact.error.numpy() + 1e-9).all()  # and the prior beyond ±7 is 5e-12
 
 
+@pytest.mark.slow
 @pytest.mark.equation("eq-evidence")
 def test_ten_digits_agree_with_a_million_importance_weights(ten_digits):
     """One proposal for all ten: a tenth of the prior, so that no weight exceeds 10 p(x|z) and the
@@ -344,6 +345,7 @@ def decoders():
     return torch.stack(stated), torch.stack(true)
 
 
+@pytest.mark.slow
 @pytest.mark.equation("eq-mesh-error")
 @pytest.mark.parametrize("latents", [1, 2])
 def test_the_stated_error_bounds_the_true_one_for_99_in_100(decoders, latents):
@@ -356,6 +358,7 @@ def test_the_stated_error_bounds_the_true_one_for_99_in_100(decoders, latents):
     assert float(honest.amin((1, 2)).mean()) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.equation("eq-mesh-error")
 def test_the_stated_error_is_not_simply_large(decoders):
     stated, true = decoders

@@ -19,6 +19,7 @@ from torch.distributions import (
     Laplace,
     MultivariateNormal,
     Normal,
+    Poisson,
     kl,
 )  # fmt: skip
 
@@ -504,6 +505,23 @@ def test_bytes_are_not_a_scale():
     assert f"{64 * math.log(255):+.1f} nats" in finding.measured  # +354.6
     assert "17 levels" in finding.measured
     assert only(pixels.scale, subject_of(trained, 1.0, trained.train * 2 - 1)).verdict is SOUND
+
+
+def test_counts_have_no_scale_and_densities_whose_support_is_not_told_have_one():
+    trained = sound.gaussian()
+    counts = (trained.train * 255).round()
+
+    class Untold(Distribution):
+        arg_constraints = {}  # noqa: RUF012
+
+    def poisson(z):
+        return Independent(Poisson(z.new_ones(len(z), 64)), 1)
+
+    def untold(z):
+        return Untold(torch.Size([len(z)]), torch.Size([64]), validate_args=False)
+
+    assert not list(pixels.scale(subject_of(trained, None, counts, decode=poisson)))
+    assert only(pixels.scale, subject_of(trained, None, counts, decode=untold)).verdict is LOOK
 
 
 def test_constant_pixels_and_a_learned_deviation():

@@ -15,6 +15,7 @@ from vae_tutorial.data import load_digits
 from vae_tutorial.engine.settings import Settings, build
 
 
+@pytest.mark.slow
 def test_training_again_gives_the_kept_weights():
     """In float64 two instruction sets differ by 2e-14 after 3,000 steps."""
     kept, again = pretrained.two_latents(), pretrained.train()

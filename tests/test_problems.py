@@ -907,6 +907,47 @@ def test_wrong_gradients_in_one_pass_are_told_apart(wrong, message):
         problems.scaling(wrong)
 
 
+# mistakes
+
+
+def least_squares(losses, error, kl):
+    """a and w of losses on an error, a KL and a constant, by numpy."""
+    columns = torch.stack([error, kl, torch.ones_like(kl)], -1).numpy()
+    a, w, _ = np.linalg.lstsq(columns, losses.numpy(), rcond=None)[0]
+    return a, w
+
+
+def by_one_draw_through_the_other(losses, errors, kl):
+    """The first draw's error is predicted by the second's, whose noise is not the first's."""
+    ones = torch.ones_like(kl)
+    instruments, columns = (torch.stack([error, kl, ones]) for error in errors)
+    a, w, _ = torch.linalg.solve(instruments @ columns.T, instruments @ losses)
+    return w / (2 * a)
+
+
+def by_the_average_draw(losses, errors, kl):
+    a, w = least_squares(losses, errors.mean(0), kl)
+    return w / (2 * a)
+
+
+def by_one_draw(losses, errors, kl):
+    a, w = least_squares(losses, errors[0], kl)
+    return w / (2 * a)
+
+
+def test_the_noise_of_a_loss_is_read_through_noisy_errors(capsys):
+    problems.mistakes()
+    assert "open: " in capsys.readouterr().out
+    problems.mistakes(by_one_draw_through_the_other)
+    assert capsys.readouterr().out.count("passed: ") == 3
+
+
+@pytest.mark.parametrize("wrong", [by_the_average_draw, by_one_draw, lambda *_: 0.9])
+def test_a_regression_that_takes_noise_for_error_does_not_pass(wrong):
+    with pytest.raises(AssertionError, match="check failed: a"):
+        problems.mistakes(wrong)
+
+
 # limits
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_mistakes import BOXES, printed
+from test_boxes import BOXES, printed
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "book" / "questions.md").read_text("utf-8")

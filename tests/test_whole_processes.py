@@ -55,12 +55,14 @@ def test_help_can_be_read_on_a_terminal_that_knows_ascii_alone():
     assert "for gaussian: ? = variance" in ended.stdout
 
 
+@pytest.mark.slow
 def test_nothing_is_evaluated_for_a_closed_standard_output(good):
     ended = call(["evaluate", good], shell=">&-")
     assert ended.returncode == 2
     assert re.fullmatch(r"\S+ -m \S+ standard output is closed: .*\n", ended.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
 def test_a_full_standard_output_takes_one_line(good):
     few = ["--images", "1", "--importance-samples", "2"]
@@ -78,6 +80,7 @@ def test_training_goes_on_where_nobody_hears_of_it(tmp_path):
     assert (tmp_path / "run" / "reconstructions.png").exists()
 
 
+@pytest.mark.slow
 def test_an_evaluation_answers_where_nobody_hears_of_it(good):
     few = ["--images", "1", "--importance-samples", "2"]
     ended = call(["evaluate", good, *few], shell="2>&-", environment={"TORCHDYNAMO_DISABLE": "1"})
@@ -85,6 +88,7 @@ def test_an_evaluation_answers_where_nobody_hears_of_it(good):
     assert json.loads(ended.stdout)["images"] == 1
 
 
+@pytest.mark.slow
 def test_without_room_for_the_compilers_cache_training_goes_on(tmp_path):
     (tmp_path / "file").touch()
     ended = call(

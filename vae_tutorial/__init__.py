@@ -74,16 +74,31 @@ CHAPTERS = {  # the stem of the notebook → the chapter
         "the same loop at full speed, on MNIST; runs that survive; published tables",
         ("importance", "processes", "files", "datasets", "engine"),
     ),
+    "20-mistakes": Chapter(
+        "mistakes",
+        "each mistake made on purpose: its price in nats, and the check that sees it",
+        ("audit",),
+    ),
     "A-limits": Chapter("limits", "what no map can do: atoms, bridges, curves in the plane"),
 }
 
-COMMONS = ("require", "noise", "checks", "data", "plotting", "pictures", "pretrained", "problems")
+COMMONS = (
+    "require",
+    "noise",
+    "checks",
+    "data",
+    "plotting",
+    "pictures",
+    "pretrained",
+    "problems",
+    "oracle",
+)
 
 FLOORS = (  # from the top: a room imports only from the floors below its own
     ("__main__",),
-    ("engine",),
+    ("engine", "oracle"),
     ("scaling", "pretrained", "problems", "audit"),
-    ("principles",),
+    ("principles", "mistakes"),
     ("rate_distortion", "zero_error", "coding", "conditional", "adversarial"),
     ("evaluation", "training", "importance", "choices"),
     ("models",),
@@ -114,4 +129,5 @@ WINGS = {  # the floors inside a wing
         ("subject",),
         ("findings", "guard"),
     ),
+    "oracle": (("recipes", "exact"),),
 }

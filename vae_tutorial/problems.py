@@ -903,6 +903,38 @@ def _once(log_weights: Tensor, rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield part
 
 
+# mistakes
+
+
+BATCHES_SEEN = 200_000  # so many that chance moves an answer by less than a tenth of the tolerance
+MOST_OFF = 0.05  # of σ², as a part of it
+
+
+def mistakes(answer: Callable[[Tensor, Tensor, Tensor], float] | None = None) -> None:
+    """The σ² of a loss whose noise cannot be repeated: answer(losses, errors, kl), a number.
+
+    A loss is a · (squared error) + w · KL + c, with the draw that the loss made itself. Given are
+    its values (batches,), the batches' KL (batches,), and their squared errors at two other draws
+    each (2, batches). Asked for is σ² = w / 2a. Raises AssertionError where it is off by 5 %.
+    """
+    if answer is None:
+        print("open: answer(losses, errors, kl) → σ² = w / 2a, where the error in the loss is of a")
+        print("draw that you have not seen, and errors (2, batches) are of two others")
+        return
+    for name, a, w, c, noise in (
+        ("a sum, much noise", 1.0, 1.0, 0.0, 20.0),
+        ("a mean, a small weight", 1 / 64, 0.025, 3.0, 10.0),
+        ("a bound with its constant", 22.2, 1.0, -60.0, 2.0),
+    ):
+        random = generator(3)
+        level, own, *others = standard_normal((4, BATCHES_SEEN), random)  # (batches,) each
+        kl = 12 - level + standard_normal((BATCHES_SEEN,), random)  # a low error has a high KL
+        errors = [100 + 20 * level + noise * each for each in others]
+        losses = a * (100 + 20 * level + noise * own) + w * 20 * kl + c
+        found = float(answer(losses, torch.stack(errors), 20 * kl))
+        check_close(f"{name}: σ², relatively", found / (w / (2 * a)), 1.0, MOST_OFF)
+
+
 # limits
 
 

@@ -12,7 +12,7 @@ measure can only accuse never certifies: its best verdict is that it cannot tell
 import math
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -55,6 +55,7 @@ def audit(
     draw: Callable[[Tensor], Tensor] | None = None,
     estimate: Callable[[Tensor], Tensor] | None = None,
     modules: nn.Module | list[nn.Module] | None = None,
+    notes: Sequence[str] = (),
     seconds: float = 60.0,
     watched: Watched = _plainly,
 ) -> Report:
@@ -70,6 +71,7 @@ def audit(
     - `draw(x)`: z as the training code draws it.
     - `estimate(x)`: (batch,), your own estimate of log p(x), in nats.
     - `modules`: whose parameters were trained; by default those that the callables name.
+    - `notes`: sentences on what could not be given, which end the report as "not judged".
 
     The model is put into evaluation mode and is left as it was, and so are all random states.
     `seconds` is for all checks together; a check that is not done by then cannot tell. Raises
@@ -94,6 +96,7 @@ def audit(
     }  # fmt: skip
     if not any(callables.values()):
         raise ValueError("nothing to audit: give encode, decode or loss beside the images")
+    sentences = _sentences(notes)
     images = as_images("x", x)
     others = None if held_out is None else as_images("held_out", held_out)
     if others is not None and others.shape[1:] != images.shape[1:]:
@@ -112,7 +115,14 @@ def audit(
         as_modules(modules),
         callables["estimate"],
     )
-    return _run(subject, seconds, watched)
+    return _run(subject, seconds, watched)._replace(notes=sentences)
+
+
+def _sentences(notes: Any) -> tuple[str, ...]:
+    """What a caller notes, a list of strings; TypeError for anything else."""
+    if not isinstance(notes, list | tuple) or not all(isinstance(note, str) for note in notes):
+        raise TypeError(f"notes must be a list of sentences, got {notes!r}")
+    return tuple(notes)
 
 
 def _run(subject: Subject, seconds: float, watched: Watched) -> Report:

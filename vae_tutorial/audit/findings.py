@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 WIDTH = 88  # columns of the report on a terminal
+NOT_JUDGED = "not judged"
 
 
 class Verdict(StrEnum):
@@ -56,6 +57,7 @@ class Report(NamedTuple):
     images: int  # how many there were
     seconds: float
     pictures: tuple[Pictures, ...] = ()
+    notes: tuple[str, ...] = ()  # what could not be supplied, and so is not judged
 
     @property
     def wrong(self) -> tuple[Finding, ...]:
@@ -70,7 +72,12 @@ class Report(NamedTuple):
     def to_json(self) -> str:
         """The report for programs: numbers that are not known, or not finite, are null."""
         rows = [_plain(found._asdict()) for found in self.findings]
-        whole = {"images": self.images, "seconds": round(self.seconds, 1), "findings": rows}
+        whole = {
+            "images": self.images,
+            "seconds": round(self.seconds, 1),
+            "findings": rows,
+            "not_judged": list(self.notes),
+        }
         return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
     def __str__(self) -> str:
@@ -79,7 +86,8 @@ class Report(NamedTuple):
             for verdict in Verdict
         ]
         head = f"Audit of {self.images} images in {self.seconds:.0f} s: {', '.join(counts)}"
-        return "\n".join([head, *(_lines(found) for found in self.findings)])
+        unjudged = [line for note in self.notes for line in _wrapped(f"{NOT_JUDGED:<12}{note}", 28)]
+        return "\n".join([head, *(_lines(found) for found in self.findings), *unjudged])
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:

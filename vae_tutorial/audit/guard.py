@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class TooSlowError(Exception):
@@ -120,12 +120,3 @@ def time_limit(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def snapshot(modules: Iterable[nn.Module]) -> list[Tensor]:
-    """Copies of all parameters and buffers, in order: what `untouched` promises to bring back."""
-    return [
-        tensor.detach().clone()
-        for module in modules
-        for tensor in [*module.parameters(), *module.buffers()]
-    ]

@@ -934,7 +934,8 @@ def _gaussian(subject: Subject, reading: Reading, charged: Charges, scale: Scale
     """The σ² that a squared error and a KL weight mean, against what is stated or left."""
     variance = charged.ratio / 2
     sigma = math.sqrt(variance)
-    grey = f", {GREY_LEVELS * sigma:.3g} grey levels" if scale.unit_interval else ""
+    levels = round(GREY_LEVELS * sigma, 2 - math.floor(math.log10(GREY_LEVELS * sigma)))
+    grey = f", {levels:,g} grey levels" if scale.unit_interval else ""
     measured = f"{_formula(reading, charged)}: trained with σ = {sigma:.3g}{grey}"
     numbers = {"value": variance, "standard_error": variance * charged.relative_se}
     stated = _stated(subject)
@@ -944,7 +945,7 @@ def _gaussian(subject: Subject, reading: Reading, charged: Charges, scale: Scale
         )
     if stated is not None and stated.sigma is not None:
         return _against_stated(measured, stated.sigma, charged, numbers)
-    expected = f"σ² = {variance:.3g} near the mean squared error, {scale.squared:.3g} a pixel"
+    expected = f"σ² near the mean squared error, {scale.squared:.3g} a pixel"
     cause = _cause(subject, charged)
     if variance > SPREAD_MARGIN * scale.largest_eigenvalue:
         reason = (

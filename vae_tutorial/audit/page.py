@@ -47,6 +47,7 @@ def page(report: Report, title: str = "Audit of a VAE") -> str:
         "that is wrong is the one to mend first.</p>",
         *map(_picture, report.pictures),
         *map(_section, report.findings),
+        *(f"<section><p>Not judged: {html.escape(note)}</p></section>" for note in report.notes),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

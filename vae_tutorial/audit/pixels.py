@@ -95,6 +95,15 @@ def _family_of(answer: Any) -> str:
     raise NotGivenError("likelihood was not given")
 
 
+def _counts(subject: Subject) -> bool:
+    """Whether p(x|z) is a distribution of whole numbers, whose probabilities have no unit."""
+    with suppress(NotImplementedError):  # not every distribution of torch tells its support
+        answer = subject.decoded(subject.x.new_zeros(2, subject.latent))
+        support = answer.support if isinstance(answer, Distribution) else None
+        return support is not None and support.is_discrete
+    return False
+
+
 def _base(answer: Any) -> Any:
     """A distribution without what only declares its axes."""
     return _base(answer.base_dist) if isinstance(answer, Independent) else answer
@@ -352,7 +361,7 @@ def decoded_range(subject: Subject) -> Iterator[Finding]:
 
 def scale(subject: Subject) -> Iterator[Finding]:
     """Densities count per unit of a pixel: another scale shifts log p(x) by a constant."""
-    if family(subject) == "bernoulli":
+    if family(subject) == "bernoulli" or _counts(subject):
         return
     x = subject.some()
     low, high = x.min().item(), x.max().item()
