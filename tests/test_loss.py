@@ -587,6 +587,18 @@ def test_a_formula_is_named_where_log_variances_have_run_away():
     assert only(findings(subject_of(model, train, right)), "KL").verdict is Verdict.SOUND
 
 
+@pytest.mark.parametrize(("loss_noise", "formula"), [(0.0, "no mean"), (1e-4, loss.RIGHT)])
+def test_a_constant_tells_formulas_apart_only_where_the_fit_is_exact(loss_noise, formula):
+    """Two formulas that differ by 50 nats on every batch: one needs a constant, the other none."""
+    generator = torch.Generator().manual_seed(3)
+    error, kl = torch.rand(2, 24, generator=generator, dtype=torch.float64)
+    kls = {loss.RIGHT: kl, "no mean": kl + 50}
+    table = loss.Table(error + kl + 50, {loss.SQUARED: error}, kls, {loss.SQUARED: 0.0}, loss_noise)
+    found = loss.explain([table, table], loss.DRAWN)
+    assert found.kl == formula
+    assert found.formula_is_wrong == (formula != loss.RIGHT)
+
+
 def test_the_weights_are_read():
     rate = only(planted(tiny_weight), "exchange rate")
     assert rate.value == pytest.approx(1e-6 * 64 / 2, rel=0.01)  # σ² = w / 2a

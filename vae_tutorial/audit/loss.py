@@ -484,7 +484,9 @@ def explain(tables: Sequence[Table], draw: str) -> Reading:
         )
         for pair in alike
     }
-    whole = [pair for pair in alike if _stands_alone(tables[-1], pair, fits[pair][-1])] or alike
+    whole = alike  # averages are not exact enough for a constant to tell one formula from another
+    if not averaged:
+        whole = [each for each in alike if _stands_alone(tables[-1], each, fits[each][-1])] or alike
     kl = whole[0][1]
     right = (error, RIGHT)
     impossible = right not in scores or (right in alike and right not in whole)
