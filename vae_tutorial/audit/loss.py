@@ -652,10 +652,6 @@ def _found(
     return Finding(check, verdict, measured, expected, reason, chapter, *numbers)
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}"
-
-
 # Check 2: the KL that the loss uses
 
 
