@@ -28,9 +28,13 @@ def text(page: str) -> str:
 
 @pytest.fixture
 def figure(browser, page, name):
-    """The figure in its page, opened from disk on a screen that can be touched."""
+    """The figure in its page, opened from disk on a screen that can be touched.
+
+    The formulas stay as they were written: no figure needs them, and typesetting takes longest.
+    """
     context = browser.new_context(has_touch=True, viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE)
+    context.route("**/mathjax/**", lambda request: request.abort())
     with open_file(context, page) as opened:
         found = opened.locator(f"figure.live#{name}")
         found.scroll_into_view_if_needed()

@@ -5,17 +5,6 @@ from built import HTML, broken, markup, pages
 from playwright.sync_api import expect
 from visiting import PATIENCE
 
-LISTINGS = """() => [...document.querySelectorAll('.listing-code')].map(found => {
-    const colour = part => getComputedStyle(part).color;
-    const inside = [...found.querySelectorAll('pre span')];
-    return {
-        text: found.textContent.slice(0, 60),
-        colours: new Set(inside.map(colour)).size,
-            links: [...found.querySelectorAll('a')].map(a => a.href),
-        lines: [...found.querySelectorAll('a')].map(a => getComputedStyle(a).textDecorationLine),
-    };
-})"""
-
 
 @pytest.fixture
 def reader(browser):
@@ -26,10 +15,8 @@ def reader(browser):
     context.close()
 
 
-@pytest.mark.parametrize("page", [p for p in pages() if p.startswith(("chapters/", "reference/"))])
-def test_listings_are_coloured_and_their_names_lead_somewhere(page, reader):
-    reader.goto(f"{HTML.as_uri()}/{page}")
-    listings = reader.evaluate(LISTINGS)
+def test_listings_are_coloured_and_their_names_lead_somewhere(page, visited):
+    listings = visited(page, "disk").listings
     if page.startswith("chapters/"):
         assert listings, f"{page} lists no source"
     for listing in listings:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import axe_playwright_python
@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf-8")
 PATIENCE = 120_000  # milliseconds that a busy machine may take to open a page
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+OUTCOMES = ["passes", "violations", "incomplete", "inapplicable"]
 # One rule of WCAG 2.1 A that axe still calls experimental: the visible words are in the name.
 ALSO = {"label-content-name-mismatch": {"enabled": True}}
 
@@ -38,8 +39,41 @@ WIDER = """() => [...document.querySelectorAll('main *')].filter(found => {
     return found.getBoundingClientRect().right > innerWidth + 1;
 }).map(found => found.outerHTML.slice(0, 120)).slice(-3)"""
 
+CHROME = (
+    "button, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article, .prev-next-footer, "
+    "#pst-back-to-top, .headerlink, input, .sd-summary-state-marker"
+)
+PRINTED = """chrome => {
+    const shown = found => found.checkVisibility({
+        visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true })
+        && found.getBoundingClientRect().height > 0;
+    const lost = selector => [...document.querySelectorAll(selector)]
+        .filter(found => found.textContent.trim() || found.tagName === 'IMG')
+        .filter(found => !shown(found)).map(found => found.outerHTML.slice(0, 120));
+    const channels = colour => colour.match(/[0-9.]+/g).slice(0, 3).map(Number);
+    return {
+        chrome: [...document.querySelectorAll(chrome)].filter(shown)
+            .map(found => found.outerHTML.slice(0, 120)),
+        lost: lost('article img, .solution p, .solution pre, details.sd-dropdown pre'),
+        pale: [...document.querySelectorAll('article p, article pre span, article a, h1, h2')]
+            .filter(found => shown(found) && found.textContent.trim())
+            .filter(found => Math.max(...channels(getComputedStyle(found).color)) > 200)
+            .map(found => found.outerHTML.slice(0, 120)).slice(0, 5),
+    };
+}"""
+LISTINGS = """() => [...document.querySelectorAll('.listing-code')].map(found => {
+    const colour = part => getComputedStyle(part).color;
+    const inside = [...found.querySelectorAll('pre span')];
+    return {
+        text: found.textContent.slice(0, 60),
+        colours: new Set(inside.map(colour)).size,
+        links: [...found.querySelectorAll('a')].map(a => a.href),
+        lines: [...found.querySelectorAll('a')].map(a => getComputedStyle(a).textDecorationLine),
+    };
+})"""
+
 # What axe would judge again and again: letters of formulas, hidden from who listens, and names in
-# code, of which one of each kind stays. It takes the longest over contrast, element by element.
+# code, of which one of each kind stays.
 THINNED = """() => {
     for (const drawn of document.querySelectorAll('mjx-container > svg')) drawn.replaceChildren();
     const kinds = new Set();
@@ -50,6 +84,31 @@ THINNED = """() => {
         kinds.add(kind);
     }
 }"""
+
+# It takes the longest over contrast, element by element. Text of the same ink, size and weight in
+# elements of the same kinds and backgrounds has the same: the first of each is marked to be judged.
+ONE_OF_EACH = """() => {
+    const ways = new Map([[null, '']]);
+    const way = (element) => {
+        if (!ways.has(element)) {
+            const { backgroundColor, backgroundImage, opacity } = getComputedStyle(element);
+            ways.set(element, [way(element.parentElement), element.tagName, element.className,
+                backgroundColor, backgroundImage, opacity].join(' '));
+        }
+        return ways.get(element);
+    };
+    const kinds = new Set();
+    for (const element of document.querySelectorAll('body *')) {
+        const texts = [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE);
+        if (!texts.some(node => node.data.trim()) || !element.checkVisibility()) continue;
+        const { color, fontSize, fontWeight } = getComputedStyle(element);
+        const kind = [way(element), color, fontSize, fontWeight].join(' ');
+        if (!kinds.has(kind)) element.dataset.judged = '';
+        kinds.add(kind);
+    }
+}"""
+CONTRAST = "color-contrast"
+ON_COLOUR = [CONTRAST, "link-in-text-block"]  # the rules whose answers depend on the theme
 
 
 class Picture(NamedTuple):
@@ -72,8 +131,10 @@ class Visit(NamedTuple):
     faults: list[str]  # formulas that MathJax refused
     links: list[str]
     pictures: list[Picture]
-    rules: int  # that axe ran
+    rules: list[str]  # that axe ran
     violations: list[str]
+    printed: dict[str, list[str]]  # what goes wrong on paper: a kind → elements
+    listings: list[dict[str, Any]]
     scrolled_width: int  # of the page in a window 320 px wide
     too_wide: list[str]
 
@@ -104,26 +165,43 @@ def open_file(context: BrowserContext, page: str) -> Iterator[Page]:
     opened.close()
 
 
-def audit(page: Page) -> tuple[int, list[str]]:
-    """How many of axe's rules ran, and what they object to: rule, element and what it needs.
+def audit(page: Page, rules: list[str] | None = None) -> tuple[list[str], list[str]]:
+    """The rules that axe ran, and what they object to: rule, element and what it needs.
 
-    The page is thinned for it: it looks the same but for its formulas, which keep their size.
+    Without `rules` they are all of WCAG's. The page is thinned: it looks the same but for its
+    formulas, which keep their size, and contrast is judged once a kind of text.
     """
     page.evaluate(THINNED)
     page.evaluate(AXE)
-    options = {"runOnly": WCAG, "rules": ALSO, "preload": False, "resultTypes": ["violations"]}
-    found = page.evaluate("options => axe.run(document, options)", options)
-    ran = sum(len(found[kind]) for kind in ("passes", "violations", "incomplete", "inapplicable"))
+    page.evaluate(ONE_OF_EACH)
+    others = {"rules": {**ALSO, CONTRAST: {"enabled": False}}, "runOnly": WCAG}
+    if rules is not None:
+        others = {"runOnly": [rule for rule in rules if rule != CONTRAST]}
+    found = [_run_axe(page, {"exclude": []}, others)]
+    found.append(_run_axe(page, {"include": ["[data-judged]"]}, {"runOnly": [CONTRAST]}))
+    ran = [rule["id"] for one in found for kind in OUTCOMES for rule in one[kind]]
     objections = [
         f"{rule['id']}: {node['html'][:160]} — {node['failureSummary']}"
-        for rule in found["violations"]
+        for one in found
+        for rule in one["violations"]
         for node in rule["nodes"]
     ]
     return ran, objections
 
 
+def _run_axe(page: Page, context: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """What axe says of a part of a page."""
+    common = {"preload": False, "resultTypes": ["violations"]}
+    return page.evaluate(
+        "([context, options]) => axe.run(context, options)", [context, common | options]
+    )
+
+
 def visit(browser: Browser, address: str, theme: str) -> Visit:
-    """Open an address in a theme at desk width, look at everything, in a narrow window too."""
+    """Open an address in a theme at desk width, look at everything, on paper and narrow too.
+
+    In the light theme axe runs all its rules, in the dark one those on colour.
+    """
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme=theme, reduced_motion="reduce"
     )
@@ -134,9 +212,13 @@ def visit(browser: Browser, address: str, theme: str) -> Visit:
     page.goto(address)
     milliseconds = page.evaluate(SETTLED)
     seen = page.evaluate(SEEN)
+    listings = page.evaluate(LISTINGS)
     if page.evaluate("document.documentElement.dataset.theme") != theme:
         raise RuntimeError(f"{address} is not shown in the {theme} theme that was asked for")
-    rules, violations = audit(page)
+    page.emulate_media(media="print")
+    printed = page.evaluate(PRINTED, CHROME)
+    page.emulate_media(media="screen")
+    rules, violations = audit(page, None if theme == "light" else ON_COLOUR)
     page.set_viewport_size({"width": 320, "height": 700})
     width = page.evaluate("document.scrollingElement.scrollWidth")
     too_wide = page.evaluate(WIDER) if width > 320 else []
@@ -145,7 +227,7 @@ def visit(browser: Browser, address: str, theme: str) -> Visit:
     return Visit(
         *(requests, failed, errors, milliseconds),
         *(seen["formulas"], seen["faults"], seen["links"], pictures),
-        *(rules, violations, width, too_wide),
+        *(rules, violations, printed, listings, width, too_wide),
     )
 
 
