@@ -7,6 +7,7 @@ of the docstring is a fold. It holds without scripts, since all of it is markup.
 
 import re
 from difflib import get_close_matches
+from html import escape
 from pathlib import Path
 
 import sources
@@ -15,11 +16,12 @@ from pygments.lexers import PythonConsoleLexer, PythonLexer
 from pygments.token import STANDARD_TYPES
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.builders import Builder
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
+from sphinx.writers.html5 import HTML5Translator
 
-COLOURED = "coloured here"  # a raw source unlike the text: Sphinx must not colour it again
 PLAIN = {"", "n", "p", "w"}  # token classes that look like the text around them
 BOOK = re.compile(r"\bBook:\s+((?:[\w-]+,\s+)*[\w-]+)")
 PIECES = re.compile(rf"(`[^`]+`)|({BOOK.pattern})")
@@ -64,6 +66,15 @@ def page_of(room: str) -> str:
     return f"reference/{room.replace('.', '/')}"
 
 
+def uri_of(name: str, here: str, builder: Builder) -> str:
+    """Where a thing's place is, from the page `here`; nothing where the reference is not built."""
+    room, thing = sources.parted(name, sources.read(root_of(builder.env)))
+    if page_of(room) not in builder.env.found_docs:
+        return ""
+    uri = builder.get_relative_uri(here, page_of(room))
+    return f"{uri}#{thing}" if thing else uri
+
+
 class LinkNames(SphinxPostTransform):
     """Makes links of all names, relative to the page that they are on."""
 
@@ -71,14 +82,10 @@ class LinkNames(SphinxPostTransform):
 
     def run(self) -> None:
         """Replace each name, by its words alone where the reference is not built."""
-        package = sources.read(root_of(self.env))
-        here = self.env.docname
         for node in list(self.document.findall(NameLink)):
-            room, thing = sources.parted(node["name"], package)
             shown = node.children
-            if page_of(room) in self.env.found_docs:
-                uri = self.app.builder.get_relative_uri(here, page_of(room))
-                uri = f"{uri}#{thing}" if thing else uri
+            uri = uri_of(node["name"], self.env.docname, self.app.builder)
+            if uri:
                 shown = [nodes.reference("", "", *shown, refuri=uri, internal=True)]
             node.replace_self(shown)
 
@@ -88,23 +95,50 @@ def root_of(env) -> Path:
     return Path(env.srcdir).parent
 
 
+class Code(nodes.General, nodes.Element):
+    """A listing, as `pieces`: pairs of a style and words, each word with the name it leads to.
+
+    One node for all its tokens: each of the many passes over a document looks at every node.
+    """
+
+
 def coloured(excerpt: sources.Excerpt, lexer=PythonLexer) -> Tag:
-    """Code as a literal block: tokens with the classes that the theme colours, names as links."""
-    block = nodes.literal_block(COLOURED, "")
+    """Code with the classes that the theme colours, names as links."""
+    pieces: list[tuple[str, list[tuple[str, str]]]] = []
     waiting = list(excerpt.mentions)
     for start, kind, text in lexer(ensurenl=False).get_tokens_unprocessed(excerpt.text):
-        position, pieces = start, []
+        position, words = start, []
         while waiting and waiting[0][0] < start + len(text):
             first, last, name = waiting.pop(0)
             if first >= position:
-                before, word = text[position - start : first - start], excerpt.text[first:last]
-                pieces += [nodes.Text(before), name_link(name, nodes.Text(word))]
+                words.append((text[position - start : first - start], ""))
+                words.append((excerpt.text[first:last], name))
                 position = last
-        pieces.append(nodes.Text(text[position - start :]))
-        pieces = [piece for piece in pieces if piece.astext()]
+        words.append((text[position - start :], ""))
         style = STANDARD_TYPES.get(kind, "")
-        block += pieces if style in PLAIN else [nodes.inline("", "", *pieces, classes=[style])]
-    return tag("div", block, classes="highlight listing-code")
+        style = "" if style in PLAIN else style
+        if pieces and pieces[-1][0] == style:
+            pieces[-1][1].extend(words)
+        else:
+            pieces.append((style, words))
+    return tag("div", Code(pieces=pieces), classes="highlight listing-code")
+
+
+def visit_code(writer: HTML5Translator, node: Code) -> None:
+    """Write a listing in HTML, whole."""
+    here, builder = writer.builder.current_docname, writer.builder
+    writer.body.append('<pre class="literal-block">')
+    for style, words in node["pieces"]:
+        shown = "".join(linked(escape(word), name, here, builder) for word, name in words)
+        writer.body.append(f'<span class="{style}">{shown}</span>' if style else shown)
+    writer.body.append("</pre>\n")
+    raise nodes.SkipNode
+
+
+def linked(word: str, name: str, here: str, builder: Builder) -> str:
+    """A word of a listing in HTML, as a link where it stands for a thing that has its place."""
+    uri = uri_of(name, here, builder) if name else ""
+    return f'<a class="reference internal" href="{escape(uri)}">{word}</a>' if uri else word
 
 
 def words(text: str, room: str, root: Path) -> list[nodes.Node]:
@@ -222,6 +256,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls when it loads the extension."""
     app.add_node(Tag, html=(visit_tag, depart_tag))
     app.add_node(NameLink)
+    app.add_node(Code, html=(visit_code, None))
     app.add_directive("source", SourceDirective)
     app.add_post_transform(LinkNames)
     app.connect("builder-inited", forget)
