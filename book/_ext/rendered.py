@@ -32,6 +32,7 @@ LETTERS = r"\\(?:mathcal|mathbb|mathrm|mathsf|operatorname|text|tfrac)(?![a-zA-Z
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 TEX = re.compile(r"\\[(\[](.*)\\[)\]]", re.DOTALL)  # between its delimiters
+LISTING = re.compile(r'(?<=<pre class="literal-block">).*?(?=</pre>)', re.DOTALL)
 CODE, SPAN = re.compile(r"<pre>.*?</pre>", re.DOTALL), re.compile(r"</?span[^>]*>")  # its colours
 LONGEST = 48  # characters of a formula that a line of text can bear
 
@@ -64,11 +65,12 @@ def plain(element: Tag, left_out: Callable[[Tag], bool] = lambda node: False) ->
 
 @cache
 def article(path: Path) -> Tag:
-    """The article of a page, without the theme around it and without the colours of its code.
+    """The article of a page, without the theme around it, its listings and the colours of its code.
 
     It is read once a build and not changed.
     """
     text = path.read_text("utf-8").partition(START)[2].partition(END)[0]
+    text = LISTING.sub("", text)
     return BeautifulSoup(CODE.sub(lambda code: SPAN.sub("", code[0]), text), "html.parser")
 
 
