@@ -6,12 +6,16 @@ of the docstring is a fold. It holds without scripts, since all of it is markup.
 """
 
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from html import escape
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import sources
 from docutils import nodes
+from pygments.lexer import Lexer
 from pygments.lexers import PythonConsoleLexer, PythonLexer
 from pygments.token import STANDARD_TYPES
 from sphinx import addnodes
@@ -24,6 +28,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 PLAIN = {"", "n", "p", "w"}  # token classes that look like the text around them
 BOOK = re.compile(r"\bBook:\s+((?:[\w-]+,\s+)*[\w-]+)")
+Word = tuple[str, str]  # as written, and the thing that it leads to, or nothing
 PIECES = re.compile(rf"(`[^`]+`)|({BOOK.pattern})")
 
 
@@ -96,15 +101,20 @@ def root_of(env) -> Path:
 
 
 class Code(nodes.General, nodes.Element):
-    """A listing, as `pieces`: pairs of a style and words, each word with the name it leads to.
+    """A listing: an `excerpt`, and the `lexer` that knows its tokens.
 
-    One node for all its tokens: each of the many passes over a document looks at every node.
+    One node for all its tokens, since each of the many passes over a page looks at every node; and
+    they are told apart when the page is written, which several processes do.
     """
 
 
-def coloured(excerpt: sources.Excerpt, lexer=PythonLexer) -> Tag:
+def coloured(excerpt: sources.Excerpt, lexer: type[Lexer] = PythonLexer) -> Tag:
     """Code with the classes that the theme colours, names as links."""
-    pieces: list[tuple[str, list[tuple[str, str]]]] = []
+    return tag("div", Code(excerpt=excerpt, lexer=lexer), classes="highlight listing-code")
+
+
+def styled(excerpt: sources.Excerpt, lexer: type[Lexer]) -> Iterator[tuple[str, list[Word]]]:
+    """The style of each token, and its words."""
     waiting = list(excerpt.mentions)
     for start, kind, text in lexer(ensurenl=False).get_tokens_unprocessed(excerpt.text):
         position, words = start, []
@@ -116,19 +126,15 @@ def coloured(excerpt: sources.Excerpt, lexer=PythonLexer) -> Tag:
                 position = last
         words.append((text[position - start :], ""))
         style = STANDARD_TYPES.get(kind, "")
-        style = "" if style in PLAIN else style
-        if pieces and pieces[-1][0] == style:
-            pieces[-1][1].extend(words)
-        else:
-            pieces.append((style, words))
-    return tag("div", Code(pieces=pieces), classes="highlight listing-code")
+        yield "" if style in PLAIN else style, words
 
 
 def visit_code(writer: HTML5Translator, node: Code) -> None:
     """Write a listing in HTML, whole."""
     here, builder = writer.builder.current_docname, writer.builder
     writer.body.append('<pre class="literal-block">')
-    for style, words in node["pieces"]:
+    for style, run in groupby(styled(node["excerpt"], node["lexer"]), itemgetter(0)):
+        words = (word for _, words in run for word in words)
         shown = "".join(linked(escape(word), name, here, builder) for word, name in words)
         writer.body.append(f'<span class="{style}">{shown}</span>' if style else shown)
     writer.body.append("</pre>\n")
