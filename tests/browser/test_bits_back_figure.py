@@ -8,6 +8,7 @@ import pytest
 import torch
 from hands import STATUS, VALUES, announced, drag, press, swipe, values
 from hands import at as on_chart
+from playwright.sync_api import expect
 
 from vae_tutorial import coding
 from vae_tutorial.data import load_digits
@@ -95,6 +96,16 @@ def test_keys_alone_move_along_the_stack_and_change_q(opened):
     assert (shown(page, "first"), shown(page, "at")) == (0, 12)
     page.locator("canvas").first.press("Home")
     assert (shown(page, "stack"), shown(page, "length"), shown(page, "same")) == ("0", 0, True)
+    assert page.errors == []
+
+
+@pytest.mark.parametrize("name", ["Undo", "Undo all"])
+def test_a_button_that_disables_itself_hands_the_focus_on(opened, name):
+    page = opened("bits-back", **STILL)
+    press_button(page, "Step")
+    page.get_by_role("button", name=name, exact=True).press("Enter")
+    assert shown(page, "at") == 0
+    expect(page.get_by_role("button", name="Step", exact=True)).to_be_focused()
     assert page.errors == []
 
 

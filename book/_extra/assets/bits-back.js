@@ -217,7 +217,7 @@
     let backwards = false;
 
     stage.column();
-    let back, allBack;
+    let onwards, back, allBack;
     /* Lets the step move to a place, a frame each, or several where there are many. */
     function run(place) {
       const pace = Math.max(1, Math.round(Math.abs(place - at) / 70));
@@ -243,7 +243,7 @@
       y: { range: [0, 40], label: "length of the stack, bits", room: 56 },
     });
     stage.row(() => {
-      stage.button("Step", () => position.set(at + 1));
+      onwards = stage.button("Step", () => position.set(at + 1));
       stage.button("Image", () => run((Math.floor(at / steps()) + 1) * steps()));
       back = stage.button("Undo", () => position.set(at - 1));
       allBack = stage.button("Undo all", () => run(0));
@@ -375,7 +375,10 @@
       const due = foretold.elbo[done] - first.value;
       lines.cost.show(at % steps() ? "–" : unbroken(`${net} bits; −ELBO ${bits(due)}`));
       lines.decoder.show(backwards ? `${same ? "✓ yes" : "no"}, every bit` : "–");
-      for (const each of [back, allBack]) each.element.disabled = at === 0;
+      const undo = [back.element, allBack.element];
+      const left = at === 0 && undo.includes(document.activeElement);
+      for (const button of undo) button.disabled = at === 0;
+      if (left) onwards.element.focus(); // what is disabled cannot keep it
     }
 
     function named() {
