@@ -507,6 +507,19 @@ def test_bytes_are_not_a_scale():
     assert only(pixels.scale, subject_of(trained, 1.0, trained.train * 2 - 1)).verdict is SOUND
 
 
+@pytest.mark.parametrize(("mean", "verdict"), [(2.0, WRONG), (0.0, LOOK)])
+def test_large_pixels_are_wrong_where_all_codes_are_alike_and_cost_something(mean, verdict):
+    """Eight latents of N(2, 1), whatever the image, cost 16 nats; of N(0, 1), nothing."""
+
+    def encode(x):
+        return torch.full((len(x), 8), mean) + 1e-5 * x[:, 20:28], torch.zeros(len(x), 8)
+
+    trained = sound.gaussian()
+    finding = only(pixels.scale, subject_of(trained, 1.0, trained.train * 255, encode=encode))
+    assert finding.verdict is verdict
+    assert ("of 16.0 nats" in finding.measured) == (verdict is WRONG)
+
+
 def test_counts_have_no_scale_and_densities_whose_support_is_not_told_have_one():
     trained = sound.gaussian()
     counts = (trained.train * 255).round()

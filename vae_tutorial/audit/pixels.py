@@ -16,7 +16,15 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vae_tutorial.audit.findings import Finding, Verdict
-from vae_tutorial.audit.subject import MOST_NUMBERS, AnswerError, Check, NotGivenError, Subject
+from vae_tutorial.audit.subject import (
+    MOST_IMAGES,
+    MOST_NUMBERS,
+    AnswerError,
+    Check,
+    NotGivenError,
+    Subject,
+    is_discrete,
+)
 from vae_tutorial.decomposition import LinearGaussian
 from vae_tutorial.gaussians import log_normal
 from vae_tutorial.likelihoods import NORMAL, ROUNDED, CellPixels
@@ -29,6 +37,7 @@ DRAWS = 4  # of z for each image; their noise is small beside the spread over im
 WIDE = 0.5  # of the data's range, by which a decoded mean may lie outside it
 STRAY = 0.01  # of the decoded pixels that may lie farther out
 LARGEST_LOGIT = 40.0  # beyond it the rounded probability is 1 in float64 too: log(1 − p) = −∞
+TOLD, PAID = 0.1, 3.0  # nats of a code that is alike for all images, and costs something
 LARGEST_PIXEL = 10.0  # of inputs: layers start with weights that are meant for inputs near 1
 HALF = torch.finfo(torch.float16).max  # 65,504, the largest number of float16
 HEAD_ROOM = 10.0  # between the largest activation seen and that: other images will be larger
@@ -93,15 +102,6 @@ def _family_of(answer: Any) -> str:
     if isinstance(answer, Distribution):
         return "distribution"
     raise NotGivenError("likelihood was not given")
-
-
-def _counts(subject: Subject) -> bool:
-    """Whether p(x|z) is a distribution of whole numbers, whose probabilities have no unit."""
-    with suppress(NotImplementedError):  # not every distribution of torch tells its support
-        answer = subject.decoded(subject.x.new_zeros(2, subject.latent))
-        support = answer.support if isinstance(answer, Distribution) else None
-        return support is not None and support.is_discrete
-    return False
 
 
 def _base(answer: Any) -> Any:
@@ -362,11 +362,13 @@ def decoded_range(subject: Subject) -> Iterator[Finding]:
 def scale(subject: Subject) -> Iterator[Finding]:
     """Densities count per unit of a pixel: another scale shifts log p(x) by a constant."""
     named = family(subject)
-    if named == "bernoulli" or (named == "distribution" and _counts(subject)):
+    if named == "bernoulli" or (named == "distribution" and is_discrete(subject)):
         return
     x = subject.some()
     low, high = x.min().item(), x.max().item()
     largest, span = max(abs(low), abs(high)), high - low
+    large = largest > LARGEST_PIXEL
+    mute = _mute(subject) if large else ""
     levels = grey_levels(x)
     measured = f"pixels from {low:.3g} to {high:.3g}"
     if levels is not None:
@@ -376,8 +378,8 @@ def scale(subject: Subject) -> Iterator[Finding]:
         measured += f"; with a range of 1, log p(x) is {shift:+.1f} nats an image"
     yield Finding(
         "scale",
-        Verdict.LOOK if largest > LARGEST_PIXEL else Verdict.SOUND,
-        measured,
+        Verdict.WRONG if mute else Verdict.LOOK if large else Verdict.SOUND,
+        measured + mute,
         f"at most {LARGEST_PIXEL:.0f} in size",
         "Layers start with weights that are meant for inputs near 1; larger ones saturate them, "
         "and a decoder needs long to reach such means. Divide the images by their range, σ with "
@@ -386,6 +388,24 @@ def scale(subject: Subject) -> Iterator[Finding]:
         value=largest,
         limit=LARGEST_PIXEL,
     )
+
+
+@torch.no_grad()
+def _mute(subject: Subject) -> str:
+    """In words, that codes cost nats and do not tell one image from another; empty where they do.
+
+    Codes whose spread over images is small beside σ tell ½ log(1 + their quotient) nats a latent.
+    """
+    try:
+        posterior = subject.posterior(subject.affordable(MOST_IMAGES))
+    except NotGivenError:
+        return ""
+    within = posterior.root.square().sum(-1).mean(0)  # (latent,)
+    told = 0.5 * (posterior.mean.var(0) / within).log1p().sum().item()
+    paid = posterior.kl_to_prior().mean().item()
+    if told > TOLD or paid < PAID:
+        return ""
+    return f"; the codes of all images are alike: of {paid:.1f} nats each they tell {told:.2g}"
 
 
 def constant_pixels(subject: Subject) -> Iterator[Finding]:

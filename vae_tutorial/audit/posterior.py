@@ -307,7 +307,7 @@ def exact_gap(subject: Subject) -> Iterator[Finding]:
     """log p(x) − ELBO where log p(x) is known, and what L_K sees of it."""
     if subject.latent not in MESHES:
         return
-    found = known_exactly(subject)
+    found = subject.once(known_exactly)
     if found is None:
         raise NotGivenError("the mesh is too coarse for these posteriors, or does not reach them")
     lost = difference(found.high - found.elbo)
@@ -466,7 +466,7 @@ def agrees(apart: Difference) -> Finding:
 def known(subject: Subject) -> Known:
     """Images whose log p(x) is known: the data's, on a mesh, or the model's own, between bounds."""
     if subject.latent in MESHES:
-        found = known_exactly(subject)
+        found = subject.once(known_exactly)
         if found is not None:
             return found
     drawn = own_images(subject, affordable(subject), seed=6)
@@ -482,7 +482,7 @@ def known(subject: Subject) -> Known:
 def bound(subject: Subject) -> Iterator[Finding]:
     """Whether minus the caller's loss is a bound on log p(x)."""
     subject.loss  # noqa: B018, which was given, or the check ends here
-    found = known(subject)
+    found = subject.once(known)
     minus = minus_loss(subject, found.x)  # (batches,)
     above = difference(minus - averages(found.high))
     beside = difference(minus - averages(found.elbo))
@@ -601,7 +601,7 @@ def _over(apart: Difference) -> str:
 def estimator(subject: Subject) -> Iterator[Finding]:
     """The caller's estimate of log p(x) where it is known, pair by pair."""
     subject.estimate  # noqa: B018, which was given, or the check ends here
-    found = known(subject)
+    found = subject.once(known)
     torch.manual_seed(9)
     seen = subject.estimate_of(found.x).detach()
     above, beside = difference(seen - found.high), difference(seen - found.elbo)
