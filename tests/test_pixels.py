@@ -337,7 +337,6 @@ def test_sound_models_raise_no_alarm(kind, seed):
 
 def test_well_trained_models_are_certified():
     grey = dict(sound_verdicts("gaussian", 0))
-    assert grey.pop("one Gaussian") is CANNOT_TELL  # of 64 directions, against 8 latents
     assert set(grey.values()) == {SOUND}
     assert set(grey) >= {"decoder noise", "linear model", "compressor", "overfitting", "leak"}
     binary = dict(sound_verdicts("bernoulli", 0))
@@ -698,7 +697,6 @@ def test_a_linear_model_does_better():
     )
     findings = found(pixels.baselines, broken)
     assert findings["linear model"].verdict is LOOK
-    assert findings["one Gaussian"].verdict is CANNOT_TELL
     own = found(pixels.baselines, subject_of(trained, 0.15, held_out=trained.test))
     assert own["linear model"].verdict is SOUND
 
