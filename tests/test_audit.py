@@ -65,6 +65,20 @@ def test_one_spectrum_is_made_and_said_to_be_of_so_many_images(monkeypatch):
         assert said in next(found.reason for found in report.findings if found.check == check)
 
 
+def test_an_audit_leaves_a_models_own_generator_as_it_was():
+    own = torch.Generator().manual_seed(5)
+    model, train = sound.gaussian(epochs=12).model, sound.gaussian(epochs=12).train
+
+    def draw(x):
+        mean, log_variance = model.encode(x)
+        return mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=own)
+
+    before = own.get_state()
+    report = audit(train, encode=model.encode, decode=model.decode, draw=draw, likelihood=0.15)
+    assert "draws" in {found.check for found in report.findings}
+    assert torch.equal(own.get_state(), before)
+
+
 def decode_widely(z):
     return Normal(torch.zeros(len(z), 64), 4.0)
 

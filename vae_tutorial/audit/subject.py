@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from vae_tutorial import require
 from vae_tutorial.audit.findings import Finding
-from vae_tutorial.audit.guard import TooSlowError, modules_behind
+from vae_tutorial.audit.guard import TooSlowError, generators_behind, modules_behind
 from vae_tutorial.likelihoods import bernoulli_log_likelihood
 from vae_tutorial.models import DiagonalPosterior, FullPosterior, Posterior, log_weight
 from vae_tutorial.noise import standard_normal
@@ -71,6 +71,7 @@ class Subject:
         callables = (encode, decode, loss, draw, estimate)
         found = modules_behind(*callables) if modules is None else modules
         self.modules = list(found)
+        self.generators = generators_behind(*callables, *found)
         self.event = tuple(x.shape[1:])
         self.pixels = math.prod(self.event)
         self._latent_shape: tuple[int, ...] | None = None
