@@ -656,6 +656,21 @@ def test_codes_that_do_not_repeat(kind, wrong):
     assert alarm.value > 0.01  # of the codes' spread
 
 
+def test_bars_show_the_numbers_that_findings_speak_of():
+    model, x = brief(), DIGITS.train
+    found = findings(x, "rate", encode=model.encode, decode=model.decode, likelihood=0.15)
+    (of_rate,), (of_units,) = found["rate"][0].bars, found["active units"][0].bars
+    chosen_ones = chosen(x, 1000)
+    truth = eigenvalues_of(chosen_ones).sqrt().tolist()
+    assert of_rate.heights == pytest.approx(truth[: len(of_rate.heights)])
+    assert (of_rate.line, len(of_rate.heights)) == (0.15, 64)
+    with torch.no_grad():
+        mean, log_variance = model.encode(chosen_ones)
+    q = Normal(mean, (0.5 * log_variance).exp())
+    by_latent = kl_divergence(q, Normal(0.0, 1.0)).mean(0).sort(descending=True).values
+    assert of_units.heights == pytest.approx(by_latent.tolist(), rel=1e-4)
+
+
 @pytest.mark.parametrize(("steps", "verdict"), [(4, CANNOT_TELL), (1000, WRONG)])
 def test_codes_whose_numbers_ran_away_are_not_called_random_by_their_rounding(steps, verdict):
     """Means near 190 that spread by a thousandth: in another batch they move by some roundings."""

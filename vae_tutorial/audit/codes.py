@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vae_tutorial.audit.findings import Finding, Verdict
+from vae_tutorial.audit.findings import Bars, Finding, Verdict
 from vae_tutorial.audit.subject import (
     FEWEST_IMAGES,
     MOST_IMAGES,
@@ -71,6 +71,7 @@ COLLAPSED = 0.1  # nats an image, below which a decoder learns next to nothing o
 WORTH = 1.0  # nats that the law must promise, and a rate must miss, before a verdict
 FAR = 2.0  # a ratio of rate and law; 60 sound models of digits: 0.5 to 1.9
 LISTED = 8  # latents whose KL is printed
+DRAWN_AS_BARS = 64  # of latents, or of principal axes: the largest
 IMAGES_PER_LATENT = 2  # from which eigenvalues are known well enough
 NO_LAW = (
     f"more than {COLLAPSED} (no law tells how much: it needs a Gaussian p(x|z) with decode or σ, "
@@ -622,6 +623,7 @@ def rate(subject: Subject) -> Iterator[Finding]:
         value=nats,
         standard_error=error,
         limit=COLLAPSED,
+        bars=(found.spectrum_as_bars(),),
     )
     if verdict is Verdict.WRONG:
         return
@@ -657,6 +659,15 @@ class Rate(NamedTuple):
         eigenvalues = self.spectrum.eigenvalues
         latent = min(self.latent, len(eigenvalues))
         return rate_law(eigenvalues, variance, latent).rate.item()
+
+    def spectrum_as_bars(self) -> Bars:
+        """The images' deviations along their axes, with the σ that they are held against."""
+        deviations = self.spectrum.eigenvalues[:DRAWN_AS_BARS].sqrt().tolist()
+        label = f"deviation of {self.spectrum.images} images along each principal axis, in pixels"
+        if self.variance is None:
+            return Bars(label, tuple(deviations))
+        line = f"σ {self.variance.source}, above which a latent pays in a linear model"
+        return Bars(label, tuple(deviations), math.sqrt(self.variance.value), line)
 
     def judged(self) -> tuple[Verdict, str, str]:
         """Verdict, what was expected, and what to do."""
@@ -703,6 +714,14 @@ def _activity(cost: Estimate, found: Rate) -> Finding:
         "07-linear",
         value=float(active),
         limit=promised / 2,
+        bars=(
+            Bars(
+                "KL of each latent, nats, the largest first",
+                tuple(cost.mean.sort(descending=True).values[:DRAWN_AS_BARS].tolist()),
+                ACTIVE,
+                "a latent counts as used",
+            ),
+        ),
     )
 
 
