@@ -199,7 +199,7 @@ def logits_shown_as_pixels(seed: int) -> Arguments:
     return trained(seed, cross_entropy_loss, likelihood="gaussian", loss=None)
 
 
-@mistake("scale", best=Verdict.LOOK)
+@mistake("scale")
 def bytes_as_pixels(seed: int) -> Arguments:
     """Pixels from 0 to 255, not divided by 255."""
     train, test = grey()
@@ -459,7 +459,7 @@ def kl_weight_of_another_image_size(seed: int) -> Arguments:
     return trained(seed, loss, likelihood=1.0)
 
 
-@mistake("exchange rate", best=Verdict.LOOK)
+@mistake("exchange rate", "units", best=Verdict.LOOK)
 def kl_that_hardly_weighs(seed: int) -> Arguments:
     """Good copies and bad samples: a KL weight of a millionth (question 11)."""
 
@@ -626,6 +626,19 @@ def encoder_that_is_not_optimised(seed: int) -> Arguments:
         return model
 
     return trained(seed, make=make)
+
+
+@mistake("exact gap", best=Verdict.LOOK)
+def log_deviation_said_to_be_log_variance(seed: int) -> Arguments:
+    """An encoder of two latents whose log σ is handed on as log σ²: q is too wide."""
+    given = trained(seed, make=partial(Vae, latent=2), epochs=40)
+    model = given["encode"].__self__
+
+    def encode(x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = model.encode(x)
+        return mean, 0.5 * log_variance
+
+    return given | {"encode": encode, "draw": None, "loss": None}
 
 
 @mistake("encoder")

@@ -15,6 +15,7 @@ from torch.distributions import Gamma, Normal
 
 from vae_tutorial import CHAPTERS
 from vae_tutorial.audit import CHECKS, Finding, Verdict, audit
+from vae_tutorial.audit import subject as subjects
 
 IMAGES = torch.rand(20, 6, generator=torch.Generator().manual_seed(0))
 
@@ -38,6 +39,48 @@ def broken(_):
 def endless(_):
     while True:
         time.sleep(0.01)
+
+
+def test_one_spectrum_is_made_and_said_to_be_of_so_many_images(monkeypatch):
+    """The exchange rate and the rate hold σ² against the same eigenvalue."""
+    made, trained = [], sound.gaussian(epochs=12)
+    computed = subjects.eigenvalues_of
+
+    def eigenvalues_of(x):
+        made.append(computed(x))
+        return made[-1]
+
+    monkeypatch.setattr(subjects, "eigenvalues_of", eigenvalues_of)
+    model, x = trained.model, trained.train
+
+    def average(x):  # over pixels, beside a KL that is a sum
+        return sound.gaussian_loss(model, 4.0, x)
+
+    given = {"encode": model.encode, "decode": model.decode, "loss": average}
+    trained_so = audit(x, **given, likelihood="gaussian")
+    idle = audit(x, encode=lambda x: (1e-3 * x[:, :2], 0 * x[:, :2]), decode=decode_widely)
+    assert len(made) == 2  # once in each audit
+    said = f"largest eigenvalue of 1000 images is {made[0][0]:.3g}"
+    for report, check in ((trained_so, "exchange rate"), (idle, "rate")):
+        assert said in next(found.reason for found in report.findings if found.check == check)
+
+
+def test_an_audit_leaves_a_models_own_generator_as_it_was():
+    own = torch.Generator().manual_seed(5)
+    model, train = sound.gaussian(epochs=12).model, sound.gaussian(epochs=12).train
+
+    def draw(x):
+        mean, log_variance = model.encode(x)
+        return mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=own)
+
+    before = own.get_state()
+    report = audit(train, encode=model.encode, decode=model.decode, draw=draw, likelihood=0.15)
+    assert "draws" in {found.check for found in report.findings}
+    assert torch.equal(own.get_state(), before)
+
+
+def decode_widely(z):
+    return Normal(torch.zeros(len(z), 64), 4.0)
 
 
 # At the doors: what cannot be meant is refused, with what was seen and what is needed

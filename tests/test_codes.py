@@ -24,7 +24,7 @@ from torch.distributions import (
 )
 
 from vae_tutorial.audit import Verdict, audit, codes
-from vae_tutorial.audit.subject import Subject, as_likelihood, chosen
+from vae_tutorial.audit.subject import Spectrum, Subject, as_likelihood, chosen, eigenvalues_of
 from vae_tutorial.data import load_digits
 from vae_tutorial.models import DiagonalPosterior, FullPosterior
 
@@ -286,7 +286,7 @@ def test_the_scale_of_latents():
 
 def test_the_spectrum_across_halves():
     truth = double(9.0, 4.0, 1.0)
-    found = codes.spectrum_of(normal(6000, 3, seed=1) * truth.sqrt())
+    found = eigenvalues_of(normal(6000, 3, seed=1) * truth.sqrt())
     error = truth * math.sqrt(2 / 3000)  # of a variance
     assert ((found - truth).abs() < 4 * error).all()
 
@@ -295,7 +295,7 @@ def test_noise_in_few_images_promises_nothing():
     noise = normal(100, 64, seed=1)
     within = np.linalg.eigvalsh(np.cov(noise.numpy().T))[-1]
     assert within > 2.5  # although every variance is 1
-    assert codes.spectrum_of(noise)[:8].mean() < 1 + 4 * math.sqrt(2 / 50 / 8)
+    assert eigenvalues_of(noise)[:8].mean() < 1 + 4 * math.sqrt(2 / 50 / 8)
 
 
 # The rate beside its law
@@ -303,7 +303,7 @@ def test_noise_in_few_images_promises_nothing():
 
 def rate_of(nats, variance, eigenvalues=(4.0, 1.0)):
     known = None if variance is None else codes.Variance(variance, "as stated")
-    return codes.Rate(nats, 2, double(*eigenvalues), known)
+    return codes.Rate(nats, 2, Spectrum(double(*eigenvalues), 1000), known)
 
 
 def test_the_law_is_that_of_reverse_water_filling():
@@ -654,6 +654,38 @@ def test_codes_that_do_not_repeat(kind, wrong):
     (alarm,) = [finding for finding in found if finding.verdict is WRONG]
     assert wrong in alarm.measured
     assert alarm.value > 0.01  # of the codes' spread
+
+
+def test_bars_show_the_numbers_that_findings_speak_of():
+    model, x = brief(), DIGITS.train
+    found = findings(x, "rate", encode=model.encode, decode=model.decode, likelihood=0.15)
+    (of_rate,), (of_units,) = found["rate"][0].bars, found["active units"][0].bars
+    chosen_ones = chosen(x, 1000)
+    truth = eigenvalues_of(chosen_ones).sqrt().tolist()
+    assert of_rate.heights == pytest.approx(truth[: len(of_rate.heights)])
+    assert (of_rate.line, len(of_rate.heights)) == (0.15, 64)
+    with torch.no_grad():
+        mean, log_variance = model.encode(chosen_ones)
+    q = Normal(mean, (0.5 * log_variance).exp())
+    by_latent = kl_divergence(q, Normal(0.0, 1.0)).mean(0).sort(descending=True).values
+    assert of_units.heights == pytest.approx(by_latent.tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("steps", "verdict"), [(4, CANNOT_TELL), (1000, WRONG)])
+def test_codes_whose_numbers_ran_away_are_not_called_random_by_their_rounding(steps, verdict):
+    """Means near 190 that spread by a thousandth: in another batch they move by some roundings."""
+    model, step = brief(), 190 * 2**-23
+
+    def encode(x):
+        mean, log_variance = model.encode(x)
+        moved = steps * step if len(x) < 10 else 0.0
+        return 190 + 1e-3 * mean.double() + moved, log_variance - 20
+
+    found = findings(DIGITS.train, "repeats", encode=encode)["repeats"]
+    first, second = sorted(found, key=lambda finding: finding.value)
+    assert (first.verdict, second.verdict) == (SOUND, verdict)
+    assert second.value > second.limit
+    assert ("as large as 19" in second.reason) == (verdict is CANNOT_TELL)
 
 
 def test_codes_are_compared_in_units_of_their_spread():

@@ -13,6 +13,7 @@ from torch import nn
 
 from vae_tutorial.audit.guard import (
     TooSlowError,
+    generators_behind,
     modules_behind,
     time_limit,
     untouched,
@@ -123,6 +124,52 @@ def test_random_states_come_back():
     assert torch.equal(torch.get_rng_state(), states[0])
     assert numpy_state() == states[1]
     assert random.getstate() == states[2]
+
+
+class Drawing(nn.Module):
+    """A model that draws from a generator of its own, in a part of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(3, 2)
+        self.inner.own = torch.Generator().manual_seed(1)
+
+    def draw(self, x):
+        return x + torch.rand(x.shape, generator=self.inner.own)
+
+
+OWN = torch.Generator().manual_seed(2)
+
+
+def drawn_globally(x):
+    return x + torch.rand(x.shape, generator=OWN)
+
+
+def generator_owners():
+    """Ways to draw from a generator that is not torch's, each with the generator."""
+    model, closed = Drawing(), torch.Generator().manual_seed(3)
+
+    def with_default(x, own=closed):
+        return x + torch.rand(x.shape, generator=own)
+
+    return {
+        "attribute of a part": (model.draw, model.inner.own),
+        "global": (drawn_globally, OWN),
+        "closure": (lambda x: x + torch.rand(x.shape, generator=closed), closed),
+        "default": (with_default, closed),
+        "partial": (partial(torch.rand, generator=closed), closed),
+    }
+
+
+@pytest.mark.parametrize("way", generator_owners())
+def test_the_state_of_a_generator_of_ones_own_comes_back(way):
+    function, own = generator_owners()[way]
+    assert generators_behind(function) == [own]
+    before = own.get_state()
+    with untouched([], generators_behind(function)):
+        torch.rand(3, generator=own)
+        assert not torch.equal(own.get_state(), before)
+    assert torch.equal(own.get_state(), before)
 
 
 def test_what_takes_too_long_is_stopped():

@@ -6,18 +6,24 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 from sound import Plain, Trained, bernoulli, fit, gaussian, gaussian_loss
 from torch import Tensor, nn
-from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    Independent,
+    MultivariateNormal,
+    Normal,
+    Uniform,
+    kl_divergence,
+)
 
-from vae_tutorial.audit import audit, loss
+from vae_tutorial.audit import audit, gradients, loss, reading, terms
 from vae_tutorial.audit.findings import Finding, Verdict
 from vae_tutorial.audit.guard import untouched
-from vae_tutorial.audit.loss import charges, drawn_kl, error_terms, kl_terms, project, regress
-from vae_tutorial.audit.subject import Subject, as_likelihood, chosen
+from vae_tutorial.audit.loss import drawn_kl
+from vae_tutorial.audit.subject import Check, Subject, as_likelihood, chosen
 from vae_tutorial.data import load_digits
 from vae_tutorial.models import DiagonalPosterior, FullPosterior
 
@@ -26,6 +32,7 @@ SIGMA = 0.15
 FEW_ROUNDS = 6  # of draws that are averaged: less exact, and faster
 CHARGE = 1 / (2 * SIGMA**2)  # of a squared error
 ALARMS = (Verdict.WRONG, Verdict.LOOK)
+MINE = (*loss.CHECKS, *gradients.CHECKS)
 Loss = Callable[[nn.Module, Tensor], Tensor]
 
 
@@ -34,10 +41,10 @@ def subject_of(model, x, a_loss, likelihood="gaussian", **given) -> Subject:
     return Subject(x, encode, decode, as_likelihood(likelihood), a_loss, modules=[model], **given)
 
 
-def findings(subject: Subject) -> list[Finding]:
-    """What the three checks of this module find, as an audit would run them."""
+def findings(subject: Subject, checks: tuple[Check, ...] = MINE) -> list[Finding]:
+    """What the checks of a loss find, as an audit would run them."""
     found: list[Finding] = []
-    for check in loss.CHECKS:
+    for check in checks:
         with untouched(subject.modules):
             for module in subject.modules:
                 module.eval()
@@ -51,6 +58,17 @@ def planted(a_loss: Loss, likelihood="gaussian") -> list[Finding]:
     return findings(subject_of(model, train, partial(a_loss, model), likelihood))
 
 
+def few_rounds(monkeypatch):
+    for room in (reading, loss, gradients):
+        monkeypatch.setattr(room, "ROUNDS", FEW_ROUNDS)
+
+
+def units(a_loss: Loss, trained: Trained, likelihood: object = "gaussian") -> Finding:
+    """The finding on units of a loss that is a function of a model and images."""
+    subject = subject_of(trained.model, trained.train, partial(a_loss, trained.model), likelihood)
+    return only(findings(subject, loss.UNITS), "units")
+
+
 def only(found: list[Finding], check: str) -> Finding:
     (one,) = [finding for finding in found if finding.check == check]
     return one
@@ -61,54 +79,6 @@ def alarms(found: list[Finding]) -> list[tuple[str, Verdict]]:
 
 
 # The measures, against other computations
-
-
-def test_regression_is_least_squares():
-    generator = torch.Generator().manual_seed(0)
-    error, kl, rest = torch.randn(3, 40, generator=generator, dtype=torch.float64)
-    kl = 30 + 4 * kl + error
-    losses = 2 * error - 0.5 * kl + 7 + 0.1 * rest
-    design = torch.stack([error, kl, torch.ones(40)], dim=1).double().numpy()
-    expected, squares, _, _ = np.linalg.lstsq(design, losses.numpy(), rcond=None)
-    covariance = squares[0] / 37 * np.linalg.inv(design.T @ design)
-    found = regress(error, kl, losses)
-    np.testing.assert_allclose(found.coefficients, expected, rtol=1e-9)
-    np.testing.assert_allclose(
-        found.standard_errors[:2], np.sqrt(covariance.diagonal())[:2], rtol=1e-9
-    )
-    share = squares[0] / ((losses - losses.mean()) ** 2).sum().item()
-    assert found.unexplained == pytest.approx(share, rel=1e-9)
-
-
-def test_noise_in_the_error_does_not_pull_its_coefficient_down():
-    generator = torch.Generator().manual_seed(1)
-    error, kl, noise = torch.randn(3, 20_000, generator=generator, dtype=torch.float64)
-    losses = 3 * error + kl
-    pulled = regress(error + noise, kl, losses).coefficients[0]
-    mended = regress(error + noise, kl, losses, error_noise=1.0).coefficients[0]
-    assert pulled == pytest.approx(1.5, abs=0.06)  # 3 · 1 / (1 + 1)
-    assert mended == pytest.approx(3.0, abs=0.15)  # 4 standard errors, 3 · √(3 / 20,000)
-
-
-def test_a_regressor_that_does_not_vary_has_no_weight_that_is_known():
-    error = torch.arange(9.0, dtype=torch.float64)
-    found = regress(error, torch.full_like(error, 3.0), 2 * error)
-    assert found.coefficients[:2] == (pytest.approx(2.0), 0.0)
-    assert found.standard_errors[1] == math.inf
-
-
-def test_projection_is_least_squares():
-    generator = torch.Generator().manual_seed(2)
-    terms = torch.randn(2, 50, generator=generator, dtype=torch.float64)
-    target = torch.tensor([4.0, -1.0], dtype=torch.float64) @ terms
-    target = target + 0.3 * torch.randn(50, generator=generator, dtype=torch.float64)
-    expected, squares, _, _ = np.linalg.lstsq(terms.T.numpy(), target.numpy(), rcond=None)
-    covariance = squares[0] / 48 * np.linalg.inv(terms.numpy() @ terms.T.numpy())
-    parts, errors, rest = project(target, terms)
-    np.testing.assert_allclose(parts, expected, rtol=1e-9)
-    np.testing.assert_allclose(errors, np.sqrt(covariance.diagonal()), rtol=1e-9)
-    assert rest == pytest.approx(math.sqrt(squares[0]) / target.norm().item(), rel=1e-9)
-    assert project(torch.zeros_like(target), terms)[2] == 0.0
 
 
 def two_posteriors():
@@ -138,9 +108,9 @@ def test_both_kls_are_those_of_torch():
         drawn = drawn_kl(posterior, noise)
         torch.testing.assert_close(drawn, each)
         assert ((drawn.mean(0) - expected).abs() < 4 * each.std(0) / math.sqrt(2000)).all()
-        terms = kl_terms(posterior, z[0])
-        torch.testing.assert_close(terms[loss.RIGHT], expected.mean())
-        torch.testing.assert_close(terms[loss.SAMPLED], each[0].mean())
+        each_term = terms.kl_terms(posterior, z[0])
+        torch.testing.assert_close(each_term[terms.RIGHT], expected.mean())
+        torch.testing.assert_close(each_term[terms.SAMPLED], each[0].mean())
 
 
 def test_a_deviation_too_small_for_a_draw_to_be_told_from_its_mean_is_no_obstacle():
@@ -149,92 +119,6 @@ def test_a_deviation_too_small_for_a_draw_to_be_told_from_its_mean_is_no_obstacl
     noise = torch.randn(4000, 1, 2, generator=torch.Generator().manual_seed(5)).double()
     expected = 9.0 + 140.0 - 1.0  # two latents of ½ (μ² − 1 − log σ²)
     assert drawn_kl(tiny, noise).mean().item() == pytest.approx(expected, abs=4 / math.sqrt(4000))
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [  # at μ = 2, log σ² = −1
-        ("(log σ)² for log σ²", 0.5 * (4 + math.exp(-1) - 1 - 0.25)),
-        ("(log σ²)² for log σ²", 0.5 * (4 + math.exp(-1) - 1 - 1)),
-        ("log σ² read as log σ", 0.5 * (4 + math.exp(-2) - 1 + 2)),
-        ("σ for σ²", 0.5 * (4 + math.exp(-0.5) - 1 + 0.5)),
-        ("log σ² read as σ", 0.5 * (4 + 1 - 1 - 0)),
-        ("log σ² read as σ²", 0.5 * (4 - 1 - 1 - 0)),
-        ("log σ for log σ²", 0.5 * (4 + math.exp(-1) - 1 + 0.5)),
-        ("no log σ²", 0.5 * (4 + math.exp(-1) - 1)),
-        ("no variance", 2.0),
-        ("no mean", 0.5 * (math.exp(-1) - 1 + 1)),
-        ("the mean not squared", 0.5 * (2 + math.exp(-1) - 1 + 1)),
-        ("the sign of one term", 0.5 * (4 - math.exp(-1) - 1 + 1)),
-        ("KL(p‖q) for KL(q‖p)", 0.5 * (5 * math.e - 1 - 1)),
-    ],
-)
-def test_formulas_at_a_point(name, expected):
-    mean, log_variance = torch.tensor([[2.0]]).double(), torch.tensor([[-1.0]]).double()
-    assert loss.FORMULAS[name](mean, log_variance).item() == pytest.approx(expected, rel=1e-12)
-
-
-def test_errors_are_those_of_torch():
-    model, _, train, _ = gaussian(epochs=12)
-    x = train[:7]
-    z = torch.randn(7, 8, generator=torch.Generator().manual_seed(6))
-    with torch.no_grad():
-        found = error_terms(subject_of(model, x, None), x, z.double())
-        raw = model.decode(z)
-        squashed = nn.Sequential(model.decoder, nn.Sigmoid())
-        of_sigmoid = error_terms(subject_of(model, x, None, decode=squashed), x, z.double())
-    expected = {
-        loss.SQUARED: functional.mse_loss(raw, x) * 64,
-        loss.SIGMOID: functional.mse_loss(raw.sigmoid(), x) * 64,
-        loss.LOGITS: functional.binary_cross_entropy_with_logits(raw, x) * 64,
-        loss.ABSOLUTE: functional.l1_loss(raw, x) * 64,
-        loss.ROOT: (raw - x).norm(dim=-1).mean(),
-        loss.LOGARITHM: 32 * ((raw - x).square().sum() / 7).log(),
-    }
-    for name, value in expected.items():
-        assert found[name].item() == pytest.approx(value.item(), rel=1e-5)
-    assert loss.PROBABILITIES not in found  # outputs outside [0, 1]
-    cross = functional.binary_cross_entropy(raw.sigmoid(), x) * 64
-    assert of_sigmoid[loss.PROBABILITIES].item() == pytest.approx(cross.item(), rel=1e-5)
-
-
-def test_mixed_batches_hold_only_values_that_their_pixels_have():
-    model, _, train, _ = gaussian(epochs=12)
-    torch.manual_seed(7)
-    with torch.no_grad():
-        batches = loss.spread_batches(subject_of(model, train, None), 16)
-        assert len(batches) == loss.BATCHES
-        for pixel in (0, 8, 27):  # of which the first is 0 in each image
-            values = {value.item() for value in train[:1000, pixel]}
-            assert {value.item() for batch in batches for value in batch[:, pixel]} <= values
-        rates = torch.stack(
-            [DiagonalPosterior(*model.encode(batch)).kl_to_prior().mean() for batch in batches]
-        )
-        by_chance = torch.stack(
-            [
-                DiagonalPosterior(*model.encode(batch)).kl_to_prior().mean()
-                for batch in train[:384].split(16)
-            ]
-        )
-    assert rates.std() > 2 * by_chance.std()
-
-
-def test_exponents_of_the_batch_size():
-    def fits(*powers):
-        return [
-            loss.Fit((2.0 * size ** powers[0], 3.0 * size ** powers[1], 1.0), (1e-6,) * 3, 0.0)
-            for size in loss.SIZES
-        ]
-
-    for powers in ((0, 0), (1, 1), (-1, -1), (1, 0), (0, 1)):
-        found = charges(fits(*powers))
-        assert (found.error_exponent, found.kl_exponent) == powers
-    assert charges(fits(1, 1)).error == pytest.approx(2.0)
-    assert charges(fits(1, 1)).kl == pytest.approx(3.0)
-    assert charges(fits(0.5, 0)).error_exponent == pytest.approx(0.5)
-    vague = [loss.Fit((2.0, 3.0, 1.0), (1e-6, 2.0, 1.0), 0.0)] * 2
-    assert charges(vague).error_exponent == 0.0
-    assert math.isnan(charges(vague).kl_exponent)
 
 
 # Sound models raise no alarm, and what is read of them is so
@@ -272,8 +156,9 @@ def test_the_bound_in_nats():
         )
         bound = scores.mean() - kl_divergence(q, Normal(0.0, 1.0)).sum(-1).mean()
         noise = scores.mean(1).std().item()  # of one average over 32 images
-    value = only(findings(subject_of(model, train, its_loss, SIGMA)), "units").value
-    assert value == pytest.approx(-bound.item(), abs=4 * noise / math.sqrt(loss.ROUNDS))
+    subject = subject_of(model, train, its_loss, SIGMA)
+    value = only(findings(subject, loss.UNITS), "units").value
+    assert value == pytest.approx(-bound.item(), abs=4 * noise / math.sqrt(reading.ROUNDS))
 
 
 # What a sound loss may look like
@@ -341,7 +226,7 @@ def laplace(model, x):
     [summed, of_torch, kl_by_the_draw, drawn_in_training_only, five_draws, best_sigma, laplace],
 )
 def test_other_sound_losses(a_loss, monkeypatch):
-    monkeypatch.setattr(loss, "ROUNDS", FEW_ROUNDS)
+    few_rounds(monkeypatch)
     found = planted(a_loss)
     assert alarms(found) == []
     assert only(found, "exchange rate").verdict is Verdict.SOUND
@@ -349,9 +234,46 @@ def test_other_sound_losses(a_loss, monkeypatch):
 
 
 def test_a_constant_is_recognised():
-    assert "the loss has all" in only(planted(of_torch), "units").measured
-    shifted = only(planted(lambda model, x: gaussian_loss(model, SIGMA, x) + 5), "units")
+    trained = gaussian(epochs=12)
+    assert "the loss has all" in units(of_torch, trained).measured
+    shifted = units(lambda model, x: gaussian_loss(model, SIGMA, x) + 5, trained)
     assert shifted.verdict is Verdict.CANNOT_TELL
+
+
+def test_a_bound_that_needs_more_bits_than_a_uniform_code_is_not_sound():
+    trained = gaussian(epochs=12)
+    sound = units(summed, trained, SIGMA)
+    assert (sound.verdict, sound.limit) == (Verdict.SOUND, 0.0)
+    assert sound.value < 0
+    far = units(tiny_weight, trained)
+    assert far.verdict is Verdict.LOOK
+    assert far.value > 1e4
+    untrained = trained._replace(model=Plain())
+    assert units(summed, untrained, SIGMA).verdict is Verdict.LOOK
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.0, 255.0), (-1.0, 1.0)])
+def test_a_uniform_code_of_a_density_is_torchs(low, high):
+    train = low + (high - low) * gaussian(epochs=12).train
+    model = gaussian(epochs=12).model
+    subject = subject_of(model, train, None, decode=lambda z: Normal(model.decode(z), 1.0))
+    scale = loss.Scale(0.1, 0.1, train.min().item(), train.max().item())
+    expected = -Uniform(low, high).log_prob(torch.tensor(low)).item() / math.log(2)
+    of_density = plain_reading(terms.OWN)
+    assert loss.uniform_bits(subject, of_density, scale) == pytest.approx(expected, abs=1e-6)
+    of_bits = loss.uniform_bits(subject, plain_reading(terms.LOGITS), scale)
+    assert of_bits == pytest.approx(Bernoulli(0.5).entropy().item() / math.log(2), rel=1e-6)
+
+
+def plain_reading(error: str) -> reading.Reading:
+    return reading.Reading("", error, "", (), 0.0, 0.0, 0.0, 0.0, averaged=False, training=False)
+
+
+def test_a_likelihood_of_ones_own_has_no_uniform_code():
+    model, _, train, _ = gaussian(epochs=12)
+    subject = subject_of(model, train, None, lambda x, decoded: decoded.sum(-1))
+    scale = loss.Scale(0.1, 0.1, 0.0, 1.0)
+    assert loss.uniform_bits(subject, plain_reading(terms.OWN), scale) == math.inf
 
 
 def test_a_model_that_draws_in_training_only_and_drops_units():
@@ -394,7 +316,7 @@ def test_a_draw_that_hardly_moves_the_loss_is_still_told_from_the_mean():
         model.decoder[0].weight.mul_(5e-3)  # z makes a hundred-thousandth of the loss's variance
     train = gaussian(epochs=12).train
     a_loss = partial(drawn_in_training_only, model)
-    assert loss.read(subject_of(model, train, a_loss, SIGMA)).training
+    assert reading.read(subject_of(model, train, a_loss, SIGMA)).training
 
 
 # Planted faults
@@ -438,7 +360,7 @@ def formula(name):
     def a_loss(model, x):
         mean, log_variance = model.encode(x)
         error, _ = parts(model, x)
-        return (CHARGE * error + loss.FORMULAS[name](mean, log_variance)).mean()
+        return (CHARGE * error + terms.FORMULAS[name](mean, log_variance)).mean()
 
     return a_loss
 
@@ -554,7 +476,7 @@ SLOW = {"five_samples", "silent_judge", "uniform_noise"}  # which need a second 
     [pytest.param(a, id=named(a), marks=[pytest.mark.slow] * (named(a) in SLOW)) for a in PLANTED],
 )
 def test_planted_faults(a_loss, monkeypatch):
-    monkeypatch.setattr(loss, "ROUNDS", FEW_ROUNDS)
+    few_rounds(monkeypatch)
     check, verdict, word = PLANTED[a_loss]
     found = planted(a_loss)
     finding = only(found, check)
@@ -565,7 +487,7 @@ def test_planted_faults(a_loss, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", loss.FORMULAS)
+@pytest.mark.parametrize("name", terms.FORMULAS)
 def test_each_wrong_formula_is_named(name):
     found = only(planted(formula(name)), "KL")
     assert found.verdict is Verdict.WRONG
@@ -585,18 +507,6 @@ def test_a_formula_is_named_where_log_variances_have_run_away():
     assert "(log σ)² for log σ²" in found.reason
     right = partial(gaussian_loss, model, SIGMA)
     assert only(findings(subject_of(model, train, right)), "KL").verdict is Verdict.SOUND
-
-
-@pytest.mark.parametrize(("loss_noise", "formula"), [(0.0, "no mean"), (1e-4, loss.RIGHT)])
-def test_a_constant_tells_formulas_apart_only_where_the_fit_is_exact(loss_noise, formula):
-    """Two formulas that differ by 50 nats on every batch: one needs a constant, the other none."""
-    generator = torch.Generator().manual_seed(3)
-    error, kl = torch.rand(2, 24, generator=generator, dtype=torch.float64)
-    kls = {loss.RIGHT: kl, "no mean": kl + 50}
-    table = loss.Table(error + kl + 50, {loss.SQUARED: error}, kls, {loss.SQUARED: 0.0}, loss_noise)
-    found = loss.explain([table, table], loss.DRAWN)
-    assert found.kl == formula
-    assert found.formula_is_wrong == (formula != loss.RIGHT)
 
 
 def test_the_weights_are_read():
@@ -752,7 +662,7 @@ def test_the_callers_draw_is_followed_where_it_is_given():
 
     subject = subject_of(model, train, a_loss, SIGMA, draw=draw)
     assert {finding.verdict for finding in findings(subject)} == {Verdict.SOUND}
-    assert loss.read(subject).draw == loss.THE_CALLERS
+    assert reading.read(subject).draw == terms.THE_CALLERS
 
 
 def test_callables_without_gradients():
@@ -766,7 +676,7 @@ def test_callables_without_gradients():
 def test_without_a_loss_nothing_is_judged():
     model, _, train, _ = gaussian(epochs=12)
     report = audit(train[:40], encode=model.encode, decode=model.decode)
-    names = {check.name for check in loss.CHECKS}
+    names = {check.name for check in MINE}
     mine = [finding for finding in report.findings if finding.check in names]
     assert [finding.verdict for finding in mine] == [Verdict.CANNOT_TELL] * 3
 

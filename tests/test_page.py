@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -65,7 +66,26 @@ def test_bars_stand_on_one_line_in_proportion_and_below_zero_there_is_none():
     tops, heights = ([float(bar[i]) for bar in bars] for i in (1, 2))
     assert heights == [60.0, 15.0, 0.0, 0.0]
     assert [top + height for top, height in zip(tops, heights, strict=True)] == [60.0] * 4
-    assert "KL by latent, nats, at most 2" in made
+    assert "KL by latent, nats; at most 2" in made
+    assert "dashed" not in made
+
+
+def test_a_line_across_bars_stands_at_its_height_and_is_named():
+    high, low = (Bars("k̂", (0.2, 0.4), line, "limit") for line in (0.8, 0.1))
+    for bars, top, height in ((high, 0.0, 30.0), (low, 45.0, 60.0)):
+        made = page(Report((FOUND._replace(bars=(bars,)),), 7, 3.2))
+        lines = re.findall(r'<line x2="[\d.]+" y1="([\d.]+)" y2="([\d.]+)"', made)
+        assert {float(end) for line in lines for end in line} == {top}
+        assert float(re.findall(r'<rect [^>]*height="([\d.]+)"', made)[1]) == height
+        assert f"k̂; at most 0.4; dashed, at {bars.line:.3g}: limit" in made
+
+
+def test_many_bars_are_no_wider_than_few():
+    made = page(Report((FOUND._replace(bars=(Bars("k̂", (1.0,) * 200),)),), 7, 3.2))
+    rows = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', made)
+    edges = [(float(x), float(x) + float(width)) for x, width in rows]
+    assert all(end < start for (_, end), (start, _) in pairwise(edges))
+    assert edges[-1][1] <= 420
 
 
 def test_a_picture_shows_the_images_dark_where_they_are_large():

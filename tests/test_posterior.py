@@ -356,6 +356,20 @@ def test_an_encoder_that_loses_much_of_a_known_evidence_is_looked_at():
     assert (good.verdict, bad.verdict) == (Verdict.SOUND, Verdict.LOOK)
 
 
+def test_log_p_is_summed_once_for_bound_estimate_and_gap(monkeypatch):
+    computed, counted = checks.exact, []
+
+    def exact(*given):
+        counted.append(given)
+        return computed(*given)
+
+    monkeypatch.setattr(checks, "exact", exact)
+    audited = subject(bernoulli(0, 2, 15), "bernoulli", estimate=lambda x: torch.zeros(len(x)))
+    for check in (checks.bound, checks.estimator, checks.exact_gap):
+        assert [finding.value for finding in check(audited)]
+    assert len(counted) == 1
+
+
 class FarDraws(Normal):
     """A distribution whose draws lie where the density that it states is low."""
 

@@ -57,6 +57,19 @@ def test_a_full_covariance_by_its_cholesky_factor():
         close(posterior.log_density(MEAN[None] + 0.1), expected.log_prob(MEAN + 0.1)[None])
 
 
+def test_what_a_subject_makes_once_is_made_once_and_for_itself():
+    counted = []
+
+    def make(which):
+        counted.append(which)
+        return len(which.x)
+
+    first = subject(lambda z: z.repeat(1, 4))
+    second = subject(lambda z: z.repeat(1, 4), x=X[:3])
+    assert [each.once(make) for each in (first, first, second, first)] == [5, 5, 3, 5]
+    assert counted == [first, second]
+
+
 def subject(decode, likelihood=None, x=X, encode=lambda x: (x[:, :2], x[:, 2:4])):
     return Subject(x, encode, decode, likelihood, None)
 

@@ -125,9 +125,11 @@ WINGS = {  # the floors inside a wing
     "datasets": (("mirrors",), ("idx",)),
     "audit": (
         ("checks", "adapters", "page"),
-        ("codes", "loss", "pixels", "posterior"),
+        ("codes", "loss", "gradients", "pixels", "posterior"),
+        ("reading",),
+        ("terms",),
         ("subject",),
-        ("findings", "guard"),
+        ("findings", "guard", "regression"),
     ),
     "oracle": (("recipes", "exact"),),
 }

@@ -131,7 +131,7 @@ def _run(subject: Subject, seconds: float, watched: Watched) -> Report:
     said: set[str] = set()  # what callables did wrong, which is reported once
     for check in watched(CHECKS, len(CHECKS)):
         left = seconds - (time.perf_counter() - start)
-        with untouched(subject.modules):
+        with untouched(subject.modules, subject.generators):
             for module in subject.modules:
                 module.eval()
             findings += _guarded(check, subject, left, said)
@@ -147,7 +147,7 @@ def _pictures(subject: Subject, seconds: float) -> tuple[Pictures, ...]:
     if shape is None:
         return ()
     try:
-        with untouched(subject.modules), torch.no_grad(), time_limit(seconds):
+        with untouched(subject.modules, subject.generators), torch.no_grad(), time_limit(seconds):
             for module in subject.modules:
                 module.eval()
             x = subject.some(SHOWN)

@@ -26,6 +26,8 @@ class Bars(NamedTuple):
 
     label: str
     heights: tuple[float, ...]
+    line: float = math.nan  # a height that bars are held against, drawn across them
+    line_label: str = ""  # what it is
 
 
 class Pictures(NamedTuple):

@@ -27,7 +27,25 @@ def modules_behind(*functions: Any) -> list[nn.Module]:
     >>> modules_behind(lambda x: layer(x)) == [layer]
     True
     """
-    found: dict[int, nn.Module] = {}
+    found = [thing for thing in _behind(functions) if isinstance(thing, nn.Module)]
+    return [module for module in found if not _inside(module, found)]
+
+
+def generators_behind(*functions: Any) -> list[torch.Generator]:
+    """The generators of random numbers that functions or modules draw from.
+
+    They are looked for where `modules_behind` looks, and among the attributes of each module.
+
+    >>> own = torch.Generator()
+    >>> generators_behind(lambda x: torch.rand(len(x), generator=own)) == [own]
+    True
+    """
+    return [thing for thing in _behind(functions) if isinstance(thing, torch.Generator)]
+
+
+def _behind(functions: Iterable[Any]) -> list[Any]:
+    """The modules and the generators that functions call or draw from, each once."""
+    found: list[Any] = []
     seen: set[int] = set()
     waiting = list(functions)
     while waiting:
@@ -35,8 +53,11 @@ def modules_behind(*functions: Any) -> list[nn.Module]:
         if thing is None or id(thing) in seen:
             continue
         seen.add(id(thing))
-        if isinstance(thing, nn.Module):
-            found[id(thing)] = thing
+        if isinstance(thing, torch.Generator):
+            found.append(thing)
+        elif isinstance(thing, nn.Module):
+            found.append(thing)
+            waiting += [own for part in thing.modules() for own in _generators_of(part)]
         elif isinstance(thing, partial):
             waiting += [thing.func, *thing.args, *thing.keywords.values()]
         elif inspect.ismethod(thing):
@@ -45,7 +66,11 @@ def modules_behind(*functions: Any) -> list[nn.Module]:
             waiting += _named_by(thing)
         elif hasattr(thing, "__dict__") and not inspect.ismodule(thing) and callable(thing):
             waiting += [thing.__call__, *vars(thing).values()]
-    return [module for module in found.values() if not _inside(module, found.values())]
+    return found
+
+
+def _generators_of(module: nn.Module) -> list[torch.Generator]:
+    return [own for own in vars(module).values() if isinstance(own, torch.Generator)]
 
 
 def _named_by(function: Callable) -> list[Any]:
@@ -53,7 +78,7 @@ def _named_by(function: Callable) -> list[Any]:
     closed = inspect.getclosurevars(function)
     candidates = [*closed.nonlocals.values(), *closed.globals.values()]
     candidates += list(function.__defaults__ or ())
-    kinds = (nn.Module, partial)
+    kinds = (nn.Module, partial, torch.Generator)
     return [
         thing
         for thing in candidates
@@ -68,10 +93,12 @@ def _inside(module: nn.Module, others: Iterable[nn.Module]) -> bool:
 
 
 @contextmanager
-def untouched(modules: Iterable[nn.Module]) -> Iterator[None]:
+def untouched(
+    modules: Iterable[nn.Module], generators: Iterable[torch.Generator] = ()
+) -> Iterator[None]:
     """Put back parameters, buffers, gradients, modes and random states, whatever happens inside.
 
-    The random states are those of torch, of its devices, of numpy and of `random`.
+    The random states are those of torch, of its devices, of numpy, of `random`, and of generators.
     """
     every = {id(part): part for module in modules for part in module.modules()}.values()
     modes = [(part, part.training) for part in every]
@@ -82,6 +109,7 @@ def untouched(modules: Iterable[nn.Module]) -> Iterator[None]:
     }.values()
     values = [(tensor, tensor.detach().clone(), tensor.grad) for tensor in tensors]
     numbers = np.random.get_state(), random.getstate()  # noqa: NPY002, a user's may be global
+    owned = [(generator, generator.get_state()) for generator in generators]
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     try:
         with torch.random.fork_rng(devices=devices):
@@ -89,6 +117,8 @@ def untouched(modules: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         np.random.set_state(numbers[0])  # noqa: NPY002
         random.setstate(numbers[1])
+        for generator, state in owned:
+            generator.set_state(state)
         for part, training in modes:
             part.training = training
         with torch.no_grad():

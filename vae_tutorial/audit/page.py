@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import math
 
 import numpy as np
 from PIL import Image
@@ -73,20 +74,31 @@ def _section(found: Finding) -> str:
 
 
 def _bars(bars: Bars) -> str:
-    """A row of bars from zero up, each with its number as a tooltip."""
-    heights = np.nan_to_num(np.maximum(np.asarray(bars.heights, dtype=float), 0.0))
-    most = max(float(heights.max(initial=0.0)), 1e-300)
-    width = max(1.0, min(24.0, WIDEST / max(len(heights), 1) - GAP))
+    """A row of bars from zero up, each with its number as a tooltip, and a dashed line across."""
+    heights = np.nan_to_num(np.maximum(np.asarray(bars.heights, dtype=float), 0.0), posinf=0.0)
+    step = min(24.0 + GAP, WIDEST / max(len(heights), 1))  # from one bar to the next
+    width, across = step - min(GAP, step / 4), step * len(heights)
+    label, has_line = bars.label, math.isfinite(bars.line)
+    most = max(float(heights.max(initial=0.0)), bars.line if has_line else 0.0, 1e-300)
     drawn = [
-        f'<rect x="{i * (width + GAP):.1f}" y="{HEIGHT * (1 - height / most):.1f}" '
-        f'width="{width:.1f}" height="{HEIGHT * height / most:.1f}">'
+        f'<rect x="{i * step:.2f}" y="{HEIGHT * (1 - height / most):.1f}" '
+        f'width="{width:.2f}" height="{HEIGHT * height / most:.1f}">'
         f"<title>{i + 1}: {height:.4g}</title></rect>"
         for i, height in enumerate(heights)
     ]
-    across = len(heights) * (width + GAP)
-    label = html.escape(f"{bars.label}, at most {most:.3g}")
+    label += f"; at most {heights.max(initial=0.0):.3g}"
+    if has_line:
+        label += f"; dashed, at {bars.line:.3g}: {bars.line_label}"
+        for ink, dashes in (("paper", ""), ("ink", "4 3")):  # a dash is seen on bars, and beside
+            drawn.append(
+                f'<line x2="{across:.1f}" y1="{HEIGHT * (1 - bars.line / most):.1f}" '
+                f'y2="{HEIGHT * (1 - bars.line / most):.1f}" stroke-dasharray="{dashes}" '
+                f'style="stroke: var(--{ink})" stroke-width="{2 if dashes else 4}"/>'
+            )
+    label = html.escape(label)
     return (
-        f'<figure><svg role="img" aria-label="{label}" width="{across:.0f}" height="{HEIGHT}">'
+        f'<figure><svg role="img" aria-label="{label}" width="{across:.0f}" '
+        f'viewBox="0 -2 {across:.0f} {HEIGHT + 4}" style="max-width: 100%; height: auto">'
         f"{''.join(drawn)}</svg><figcaption>{label}</figcaption></figure>"
     )
 

@@ -16,7 +16,15 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vae_tutorial.audit.findings import Finding, Verdict
-from vae_tutorial.audit.subject import MOST_NUMBERS, AnswerError, Check, NotGivenError, Subject
+from vae_tutorial.audit.subject import (
+    MOST_IMAGES,
+    MOST_NUMBERS,
+    AnswerError,
+    Check,
+    NotGivenError,
+    Subject,
+    is_discrete,
+)
 from vae_tutorial.decomposition import LinearGaussian
 from vae_tutorial.gaussians import log_normal
 from vae_tutorial.likelihoods import NORMAL, ROUNDED, CellPixels
@@ -29,6 +37,7 @@ DRAWS = 4  # of z for each image; their noise is small beside the spread over im
 WIDE = 0.5  # of the data's range, by which a decoded mean may lie outside it
 STRAY = 0.01  # of the decoded pixels that may lie farther out
 LARGEST_LOGIT = 40.0  # beyond it the rounded probability is 1 in float64 too: log(1 − p) = −∞
+TOLD, PAID = 0.1, 3.0  # nats of a code that is alike for all images, and costs something
 LARGEST_PIXEL = 10.0  # of inputs: layers start with weights that are meant for inputs near 1
 HALF = torch.finfo(torch.float16).max  # 65,504, the largest number of float16
 HEAD_ROOM = 10.0  # between the largest activation seen and that: other images will be larger
@@ -93,15 +102,6 @@ def _family_of(answer: Any) -> str:
     if isinstance(answer, Distribution):
         return "distribution"
     raise NotGivenError("likelihood was not given")
-
-
-def _counts(subject: Subject) -> bool:
-    """Whether p(x|z) is a distribution of whole numbers, whose probabilities have no unit."""
-    with suppress(NotImplementedError):  # not every distribution of torch tells its support
-        answer = subject.decoded(subject.x.new_zeros(2, subject.latent))
-        support = answer.support if isinstance(answer, Distribution) else None
-        return support is not None and support.is_discrete
-    return False
 
 
 def _base(answer: Any) -> Any:
@@ -362,11 +362,13 @@ def decoded_range(subject: Subject) -> Iterator[Finding]:
 def scale(subject: Subject) -> Iterator[Finding]:
     """Densities count per unit of a pixel: another scale shifts log p(x) by a constant."""
     named = family(subject)
-    if named == "bernoulli" or (named == "distribution" and _counts(subject)):
+    if named == "bernoulli" or (named == "distribution" and is_discrete(subject)):
         return
     x = subject.some()
     low, high = x.min().item(), x.max().item()
     largest, span = max(abs(low), abs(high)), high - low
+    large = largest > LARGEST_PIXEL
+    mute = _mute(subject) if large else ""
     levels = grey_levels(x)
     measured = f"pixels from {low:.3g} to {high:.3g}"
     if levels is not None:
@@ -376,8 +378,8 @@ def scale(subject: Subject) -> Iterator[Finding]:
         measured += f"; with a range of 1, log p(x) is {shift:+.1f} nats an image"
     yield Finding(
         "scale",
-        Verdict.LOOK if largest > LARGEST_PIXEL else Verdict.SOUND,
-        measured,
+        Verdict.WRONG if mute else Verdict.LOOK if large else Verdict.SOUND,
+        measured + mute,
         f"at most {LARGEST_PIXEL:.0f} in size",
         "Layers start with weights that are meant for inputs near 1; larger ones saturate them, "
         "and a decoder needs long to reach such means. Divide the images by their range, σ with "
@@ -386,6 +388,24 @@ def scale(subject: Subject) -> Iterator[Finding]:
         value=largest,
         limit=LARGEST_PIXEL,
     )
+
+
+@torch.no_grad()
+def _mute(subject: Subject) -> str:
+    """In words, that codes cost nats and do not tell one image from another; empty where they do.
+
+    Codes whose spread over images is small beside σ tell ½ log(1 + their quotient) nats a latent.
+    """
+    try:
+        posterior = subject.posterior(subject.affordable(MOST_IMAGES))
+    except NotGivenError:
+        return ""
+    within = posterior.root.square().sum(-1).mean(0)  # (latent,)
+    told = 0.5 * (posterior.mean.var(0) / within).log1p().sum().item()
+    paid = posterior.kl_to_prior().mean().item()
+    if told > TOLD or paid < PAID:
+        return ""
+    return f"; the codes of all images are alike: of {paid:.1f} nats each they tell {told:.2g}"
 
 
 def constant_pixels(subject: Subject) -> Iterator[Finding]:
@@ -687,35 +707,26 @@ class Baseline(NamedTuple):
     name: str
     words: str
     score: Score
-    below: Verdict  # where the bound is below it
 
 
-REASONS = {
-    Verdict.LOOK: "A model that needs no training and no draws, with the same noise, describes the "
-    "images as well or better. Train for longer, or see what else is wrong: a loss that is no "
-    "bound, an unused latent, an encoder that is far from the posterior.",
-    Verdict.CANNOT_TELL: "One Gaussian with as many directions as there are pixels, and the same "
-    "noise, is no worse. A sound model of few latents may be below it; more of them may pay.",
-}
+def _baseline(subject: Subject, scored: Bounded) -> Baseline:
+    """Independent pixels for binary images, else a linear model with as many latents.
 
-
-def _baselines(subject: Subject, scored: Bounded) -> list[Baseline]:
+    A Gaussian of all pixels is no baseline: sound models with few latents may well lie below it,
+    and those with many need not lie above it, so it could accuse nobody.
+    """
     if not scored.log_variance.numel():
-        return [Baseline("one Bernoulli", "independent pixels", independent_score, Verdict.LOOK)]
+        return Baseline("one Bernoulli", "independent pixels", independent_score)
     noise = scored.log_variance
     if noise.ndim:
         noise = noise.mean((0, 1))  # (D,), of each pixel its geometric mean
     latent = min(subject.latent, subject.pixels)
     linear = partial(linear_score, latent=latent, log_variance=noise)
-    full = partial(linear_score, latent=subject.pixels, log_variance=noise)
-    return [
-        Baseline("linear model", f"probabilistic PCA of {latent} latents", linear, Verdict.LOOK),
-        Baseline("one Gaussian", "one Gaussian of all pixels", full, Verdict.CANNOT_TELL),
-    ]
+    return Baseline("linear model", f"probabilistic PCA of {latent} latents", linear)
 
 
 def baselines(subject: Subject) -> Iterator[Finding]:
-    """The bound of images that were not trained on, if given, beside models without training."""
+    """The bound of images that were not trained on, if given, beside a model without training."""
     seen = _enough(subject.some())
     own = bounded(subject, seen)
     held_out = subject.held_out is not None
@@ -723,22 +734,20 @@ def baselines(subject: Subject) -> Iterator[Finding]:
     if held_out:
         scored = bounded(subject, _enough(subject.some(held_out=True)), own.variance)
     where = "held-out images" if held_out else "x, whose other half the baseline learned from"
-    for baseline in _baselines(subject, scored):
-        log_p = unseen(baseline.score, own.view.x, scored.view.x if held_out else None)
-        yield _against(baseline, where, scored, log_p)
-
-
-def _against(baseline: Baseline, where: str, scored: Bounded, log_p: Tensor) -> Finding:
+    name, words, score = _baseline(subject, scored)
+    log_p = unseen(score, own.view.x, scored.view.x if held_out else None)
     gain, theirs = Average.of(scored.elbo - log_p), Average.of(log_p)
     limit = ERRORS * gain.error
-    verdict = Verdict.CANNOT_TELL if gain.mean >= -limit else baseline.below
-    return Finding(
-        baseline.name,
+    verdict = Verdict.CANNOT_TELL if gain.mean >= -limit else Verdict.LOOK
+    yield Finding(
+        name,
         Verdict.SOUND if gain.mean > limit else verdict,
-        f"ELBO {Average.of(scored.elbo):.1f} nats an image, {baseline.words} {theirs.mean:.1f}, "
-        f"on {where}: a gain of {gain:+.1f}",
+        f"ELBO {Average.of(scored.elbo):.1f} nats an image, {words} {theirs.mean:.1f}, on {where}: "
+        f"a gain of {gain:+.1f}",
         "a gain above 0",
-        REASONS[baseline.below],
+        "A model that needs no training and no draws, with the same noise, describes the images as "
+        "well or better. Train for longer, or see what else is wrong: a loss that is no bound, an "
+        "unused latent, an encoder that is far from the posterior.",
         "10-choices",
         value=gain.mean,
         standard_error=gain.error,

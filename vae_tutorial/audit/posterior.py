@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from vae_tutorial.audit.findings import Finding, Verdict
+from vae_tutorial.audit.findings import Bars, Finding, Verdict
 from vae_tutorial.audit.subject import MOST_NUMBERS, AnswerError, Check, NotGivenError, Subject
 from vae_tutorial.models import DiagonalPosterior, Posterior, log_prior, log_weight
 from vae_tutorial.noise import mean_and_error
@@ -32,6 +32,7 @@ UNRELIABLE = min(1 - 1 / math.log10(DRAWS), 0.7)  # k̂ above it; Vehtari et al.
 ERRORS, SLACK = 4.0, 0.05  # standard errors, and nats beyond them, that no sound model exceeds
 MUCH = 3.0  # nats an image: about what one used latent costs
 LITTLE = 1.0  # nats
+MANY = 1e6  # from which a number is written by its power of ten
 
 OWN = 1000  # images that the model draws, to count how often q covers their z
 OWN_DRAWS = 20  # of q, for each of them
@@ -105,7 +106,8 @@ class Difference(NamedTuple):
         return ERRORS * self.error + SLACK
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.error:.2f}"
+        form = ".2f" if abs(self.mean) < MANY else ".3g"
+        return f"{self.mean:{form}} ± {self.error:{form}}"
 
 
 def difference(values: Tensor) -> Difference:
@@ -202,7 +204,8 @@ def loses(seen: Weights) -> Finding:
 
 def tails(seen: Weights) -> Finding:
     """k̂ and the effective sample size, image by image; they accuse and never acquit."""
-    flagged = (pareto_shape(seen.log_weight) > UNRELIABLE).double()  # (batch,)
+    shape = pareto_shape(seen.log_weight)  # (batch,)
+    flagged = (shape > UNRELIABLE).double()
     share = difference(flagged)
     size = 1 / seen.log_weight.softmax(0).square().sum(0)  # (batch,)
     many = share.mean > 0.5
@@ -220,6 +223,14 @@ def tails(seen: Weights) -> Finding:
         share.mean,
         share.error,
         0.5,
+        (
+            Bars(
+                "k̂ of each image, in order",
+                tuple(shape.sort().values.tolist()),
+                UNRELIABLE,
+                "above it an average of weights is not to be trusted",
+            ),
+        ),
     )
 
 
@@ -307,7 +318,7 @@ def exact_gap(subject: Subject) -> Iterator[Finding]:
     """log p(x) − ELBO where log p(x) is known, and what L_K sees of it."""
     if subject.latent not in MESHES:
         return
-    found = known_exactly(subject)
+    found = subject.once(known_exactly)
     if found is None:
         raise NotGivenError("the mesh is too coarse for these posteriors, or does not reach them")
     lost = difference(found.high - found.elbo)
@@ -418,7 +429,7 @@ def covers(u: Tensor) -> Finding:
         Verdict.LOOK if wide or rare else Verdict.CANNOT_TELL,
         f"90 % intervals of q hold {100 * coverage.mean:.0f} ± {100 * coverage.error:.0f} % of the "
         f"z behind the model's own images, {100 * by_latent.min():.0f} % at the worst latent; "
-        f"((z − μ)/σ)² is {square.min():.2f} to {square.max():.2f}",
+        f"((z − μ)/σ)² is {square.min():.3g} to {square.max():.3g}",
         "90 %, and 1",
         reason,
         "11-evaluation",
@@ -466,7 +477,7 @@ def agrees(apart: Difference) -> Finding:
 def known(subject: Subject) -> Known:
     """Images whose log p(x) is known: the data's, on a mesh, or the model's own, between bounds."""
     if subject.latent in MESHES:
-        found = known_exactly(subject)
+        found = subject.once(known_exactly)
         if found is not None:
             return found
     drawn = own_images(subject, affordable(subject), seed=6)
@@ -482,7 +493,7 @@ def known(subject: Subject) -> Known:
 def bound(subject: Subject) -> Iterator[Finding]:
     """Whether minus the caller's loss is a bound on log p(x)."""
     subject.loss  # noqa: B018, which was given, or the check ends here
-    found = known(subject)
+    found = subject.once(known)
     minus = minus_loss(subject, found.x)  # (batches,)
     above = difference(minus - averages(found.high))
     beside = difference(minus - averages(found.elbo))
@@ -601,7 +612,7 @@ def _over(apart: Difference) -> str:
 def estimator(subject: Subject) -> Iterator[Finding]:
     """The caller's estimate of log p(x) where it is known, pair by pair."""
     subject.estimate  # noqa: B018, which was given, or the check ends here
-    found = known(subject)
+    found = subject.once(known)
     torch.manual_seed(9)
     seen = subject.estimate_of(found.x).detach()
     above, beside = difference(seen - found.high), difference(seen - found.elbo)

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,12 +12,14 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from vae_tutorial import require
 from vae_tutorial.audit.findings import Finding
-from vae_tutorial.audit.guard import TooSlowError, modules_behind
+from vae_tutorial.audit.guard import TooSlowError, generators_behind, modules_behind
 from vae_tutorial.likelihoods import bernoulli_log_likelihood
 from vae_tutorial.models import DiagonalPosterior, FullPosterior, Posterior, log_weight
 from vae_tutorial.noise import standard_normal
 
 MOST_IMAGES = 1000  # of the data, that checks look at
+FEWEST_IMAGES = 20  # from which anything is said of all codes; twice as many are taken, if large
+MOST_PIXELS = 2**22  # encoded at a time: images × pixels, which bounds the memory
 MOST_NUMBERS = 2**24  # decoded at a time: pixels × images × draws, which bounds the memory
 NAMES = ("bernoulli", "gaussian")  # of likelihoods
 
@@ -24,6 +27,7 @@ Encode = Callable[[Tensor], Any]  # x (batch, …) → (mean, log-variance), or 
 Decode = Callable[[Tensor], Any]  # z (batch, …) → a mean, logits, or a distribution
 LogProbability = Callable[[Tensor, Tensor], Tensor]  # x and what was decoded → (batch,)
 Loss = Callable[[Tensor], Tensor]  # x (batch, …) → a scalar, as it was trained
+Made = TypeVar("Made")
 
 
 class NotGivenError(Exception):
@@ -67,9 +71,17 @@ class Subject:
         callables = (encode, decode, loss, draw, estimate)
         found = modules_behind(*callables) if modules is None else modules
         self.modules = list(found)
+        self.generators = generators_behind(*callables, *found)
         self.event = tuple(x.shape[1:])
         self.pixels = math.prod(self.event)
         self._latent_shape: tuple[int, ...] | None = None
+        self._made: dict[Callable[[Subject], Any], Any] = {}
+
+    def once(self, make: Callable[["Subject"], Made]) -> Made:
+        """What a function makes of this subject: made at the first call, and shared by all."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
 
     # What was given
 
@@ -240,6 +252,10 @@ class Subject:
         """At most so many images of the data, or of the held-out ones: see `chosen`."""
         return chosen(_given("held_out", self.held_out) if held_out else self.x, most)
 
+    def affordable(self, most: int) -> Tensor:
+        """The same, as many as memory and time allow, but enough for two halves."""
+        return self.some(min(most, max(2 * FEWEST_IMAGES, MOST_PIXELS // self.pixels)))
+
     def noise(self, *shape: int, seed: int) -> Tensor:
         """Standard normal noise for draws, in the data's type and on its device."""
         generator = torch.Generator().manual_seed(seed)
@@ -259,6 +275,40 @@ def chosen(images: Tensor, most: int) -> Tensor:
         return images
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     return images[order[:most].sort().values.to(images.device)]
+
+
+def is_discrete(subject: Subject) -> bool:
+    """Whether p(x|z) is a torch distribution of whole numbers, whose probabilities have no unit."""
+    with suppress(NotImplementedError):  # not every distribution of torch tells its support
+        answer = subject.decoded(subject.x.new_zeros(2, subject.latent))
+        support = answer.support if isinstance(answer, Distribution) else None
+        return support is not None and support.is_discrete
+    return False
+
+
+class Spectrum(NamedTuple):
+    """The variances of images along principal axes, and how many images they are from."""
+
+    eigenvalues: Tensor  # (at most D,), squared pixels, in the order of the axes
+    images: int
+
+
+def spectrum(subject: Subject) -> Spectrum:
+    """The one spectrum of a subject's images, for all checks: `subject.once(spectrum)`."""
+    x = subject.affordable(MOST_IMAGES)
+    return Spectrum(eigenvalues_of(x), len(x))
+
+
+def eigenvalues_of(x: Tensor) -> Tensor:
+    """The variances of half of the images (n, …) along the principal axes of the other half.
+
+    In the axes' order, (at most D,). Noise in few images has large eigenvalues that no model can
+    use; along axes from other images it has not.
+    """
+    flat = x.flatten(1).double()
+    first, second = flat[::2], flat[1::2]
+    axes = torch.linalg.svd(first - first.mean(0), full_matrices=False).Vh  # (axes, D)
+    return (second @ axes.mT).var(0).cpu()
 
 
 class Check(NamedTuple):
