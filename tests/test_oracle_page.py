@@ -77,7 +77,7 @@ def test_the_table_of_estimators_says_what_the_results_say():
             (result,) = own
             found += 1
             assert package == "this package" or package.endswith(result["version"])
-            mean, error, worst = re.fullmatch(r"(\S+) ± (\S+) \((\S+)\)", cell).groups()
+            mean, error, worst = re.fullmatch(r"(\S+)\s±\s(\S+) \((\S+)\)", cell).groups()
             assert rounds_to(mean, result["mean_error"])
             assert rounds_to(error, result["standard_error"])
             assert rounds_to(worst, result["worst"])
@@ -86,7 +86,7 @@ def test_the_table_of_estimators_says_what_the_results_say():
 
 def test_the_rows_without_draws_say_what_the_files_say():
     header, *rows = table(2)
-    labels = ["ELBO", "L, K = 10", "L, K = 100", "L, K = 1,000"]
+    labels = ["ELBO", "$L_{10}$", "$L_{100}$", "$L_{1000}$"]
     assert [row[0] for row in rows[:4]] == [f"*without draws:* {label}" for label in labels]
     for column, name in enumerate(header[1:], 1):
         truth = json.loads((oracle.FOLDER / f"{name.strip('`')}.json").read_text("utf-8"))["truth"]

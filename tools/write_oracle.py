@@ -18,6 +18,7 @@ from vae_tutorial import oracle
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "book" / "oracle.md"
 RESULTS = ROOT / "book" / "results" / "oracle.json"
+GLUE = "\u202f"  # a narrow space at which no line breaks
 PACKAGES = {"vae-tutorial": "this package"}  # others are called by their name and version
 
 
@@ -40,7 +41,7 @@ def cases() -> str:
         "case",
         "images",
         "log p(x)",
-        "error, 10⁻⁹",
+        "error, $10^{-9}$",
         "encoder (median)",
         "diagonal",
         "Gaussian",
@@ -77,9 +78,9 @@ def in_order(name: tuple[str, str, str]) -> tuple:
 
 def measured(mean: float, error: float, worst: float) -> str:
     """An average with as many decimals as its error allows, and the largest in brackets."""
-    decimals = next((n for n, least in enumerate((9.5, 0.95, 0.095, 0.00095)) if error >= least), 4)
+    decimals = 1 if error >= 0.95 else 2 if error >= 0.0095 else 4
     average = f"{round(mean, decimals) + 0.0:.{decimals}f}".replace("-", "−")
-    return f"{average} ± {error:.{decimals}f} ({largest(worst)})"
+    return f"{average}{GLUE}±{GLUE}{error:.{decimals}f} ({largest(worst)})"
 
 
 def largest(value: float) -> str:
@@ -90,7 +91,7 @@ def largest(value: float) -> str:
 
 def without_draws() -> list[list[str]]:
     """A row a bound of the encoder's q that needs no draws: bound minus log p(x), the largest."""
-    names = ["ELBO", *(f"L, K = {k:,}" for k in oracle.SAMPLES)]
+    names = ["ELBO", *(f"$L_{{{k}}}$" for k in oracle.SAMPLES)]
     rows = [[f"*without draws:* {name}"] for name in names]
     for name in oracle.NAMES:
         truth = oracle.load(name).truth
