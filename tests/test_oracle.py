@@ -27,7 +27,7 @@ from scipy.stats import multivariate_normal, norm
 
 from vae_tutorial import oracle
 from vae_tutorial.data import load_digits
-from vae_tutorial.oracle import recipes
+from vae_tutorial.oracle import exact, recipes
 
 ROOT = Path(__file__).parents[1]
 VALID = jsonschema.Draft202012Validator(json.loads(oracle.SCHEMA.read_text("utf-8")))
@@ -249,6 +249,16 @@ def test_bounds_by_equal_steps(name):
             assert abs(found - case.truth.elbo[which, row]) <= 2 * case.truth.elbo_error[which, row]
 
 
+@pytest.mark.slow
+@each_shipped
+def test_bounds_of_every_image_by_equal_steps(name):
+    case = load(name)
+    for row, x in enumerate(images(name)):
+        for which, q in enumerate(posteriors(case, row)):
+            error = case.truth.elbo_error[which, row]
+            assert abs(bound(case, x, *q) - case.truth.elbo[which, row]) <= 2 * error
+
+
 @pytest.mark.parametrize("name", ["line", "digits", "folded", "collapsed"])
 def test_no_neighbour_of_the_best_gaussian_is_better(name):
     case = load(name)
@@ -265,24 +275,51 @@ def test_no_neighbour_of_the_best_gaussian_is_better(name):
                     assert bound(case, x, mean, root @ stretch) < top
 
 
+def drawn_bounds(name, samples, repetitions):
+    """L_K of the encoder's q by draws, an average over the images of a case: (repetitions,)."""
+    case, x = load(name), images(name)
+    q, random = case.model.encode(x), np.random.default_rng(0)
+    deviation = np.exp(q.log_variance / 2)
+    for _ in range(repetitions):
+        z = q.mean + deviation * random.standard_normal((samples, *q.mean.shape))
+        log_q = norm(q.mean, deviation).logpdf(z).sum(-1)
+        weights = case.model.log_joint(x, z) - log_q
+        yield (logsumexp(weights, 0) - np.log(samples)).mean()
+
+
+def holds_up(name, which, found):
+    """Whether the stated L_K lies within five standard errors of repeated draws."""
+    found, stated = np.array([*found]), load(name).truth.importance_bound[which].mean()
+    return abs(found.mean() - stated) < 5 * found.std(ddof=1) / np.sqrt(len(found))
+
+
 @pytest.mark.parametrize("name", ["line", "digits"])
 def test_importance_bounds_by_draws(name):
-    """The average over images of L_K, within five standard errors of repeated draws."""
-    case, repetitions = load(name), 40
-    x, q = images(name), case.model.encode(images(name))
-    random = np.random.default_rng(0)
-    for which, samples in enumerate(oracle.SAMPLES[:2]):
-        found = []
-        for _ in range(repetitions if samples == 10 else 8):
-            noise = random.standard_normal((samples, *q.mean.shape))
-            deviation = np.exp(q.log_variance / 2)
-            z = q.mean + deviation * noise
-            log_q = norm(q.mean, deviation).logpdf(z).sum(-1)
-            weights = case.model.log_joint(x, z) - log_q
-            found.append((logsumexp(weights, 0) - np.log(samples)).mean())
-        error = np.std(found, ddof=1) / np.sqrt(len(found))
-        stated = case.truth.importance_bound[which].mean()
-        assert abs(np.mean(found) - stated) < 5 * error
+    assert holds_up(name, 0, drawn_bounds(name, 10, 40))
+    assert holds_up(name, 1, drawn_bounds(name, 100, 8))
+
+
+@pytest.mark.slow
+@each_shipped
+def test_every_importance_bound_by_draws(name):
+    for which, samples in enumerate(oracle.SAMPLES):
+        assert holds_up(name, which, drawn_bounds(name, samples, 30))
+
+
+@pytest.mark.slow
+@each_shipped
+def test_the_same_is_computed_again(name):
+    """All that is stated of some images, from the weights; another block has another mesh."""
+    found = exact.measure(recipes.model(name), torch.from_numpy(images(name)[:FEW]))
+    truth = load(name).truth
+    assert found["modes"].tolist() == truth.modes[:FEW].tolist()
+    moments = (("mean", "moment_error"), ("covariance", "moment_error"))
+    for field, error in (("log_evidence", "error"), *moments):
+        off = np.abs(found[field].numpy() - getattr(truth, field)[:FEW])
+        assert (off.reshape(FEW, -1).max(1) <= 2 * getattr(truth, error)[:FEW]).all()
+    for field, error in (("elbo", "elbo_error"), ("importance_bound", "importance_error")):
+        off = np.abs(found[field].numpy().T - getattr(truth, field)[:, :FEW])
+        assert (off <= 2 * getattr(truth, error)[:, :FEW] + 1e-6).all()
 
 
 @each_case
