@@ -80,7 +80,7 @@ def measured(mean: float, error: float, worst: float) -> str:
     """An average with as many decimals as its error allows, and the largest in brackets."""
     decimals = 1 if error >= 0.95 else 2 if error >= 0.0095 else 4
     average = f"{round(mean, decimals) + 0.0:.{decimals}f}".replace("-", "−")
-    return f"{average}{GLUE}±{GLUE}{error:.{decimals}f} ({largest(worst)})"
+    return f"{average} ±{GLUE}{error:.{decimals}f} ({largest(worst)})"
 
 
 def largest(value: float) -> str:
