@@ -1,10 +1,8 @@
-"""Where the scripts that run estimators on the oracle keep what they found: a row an estimate.
-
-numpy alone, so that an adapter runs in the environment of its package.
-"""
+"""Where the scripts that run estimators on the oracle keep what they found: a row an estimate."""
 
 import json
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,6 +25,12 @@ def cases(names: Iterable[str], mnist: Path | None) -> Iterable[tuple[oracle.Cas
             yield case, oracle.images(case, mnist)
 
 
+@cache
+def made() -> dict[str, str | int]:
+    """The provenance of all rows of a process, as it was before the first changed a file."""
+    return provenance()
+
+
 def keep(package: str, estimator: str, case: oracle.Case, estimate: np.ndarray) -> None:
     """Score an estimate, and put it in the place of the row of the same name, if there is one."""
     said = {"package": package, "estimator": estimator, "case": case.name}
@@ -34,7 +38,7 @@ def keep(package: str, estimator: str, case: oracle.Case, estimate: np.ndarray) 
         **said,
         "version": version(package),
         **oracle.score(case, np.asarray(estimate, dtype=float))._asdict(),
-        "provenance": provenance(),
+        "provenance": made(),
     }
     rows = json.loads(OUTPUT.read_text("utf-8")) if OUTPUT.exists() else []
     rows = [other for other in rows if any(other[key] != said[key] for key in said)]

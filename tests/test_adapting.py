@@ -411,7 +411,7 @@ def test_what_was_not_judged_ends_the_report():
     assert report.notes == ("The loss <is> unknown.",)
     assert str(report).endswith("not judged  The loss <is> unknown.")
     assert json.loads(report.to_json())["not_judged"] == ["The loss <is> unknown."]
-    assert "Not judged: The loss &lt;is&gt; unknown." in page(report)
+    assert "<h2>Not judged</h2>\n<p>The loss &lt;is&gt; unknown.</p>" in page(report)
 
 
 @pytest.mark.parametrize("notes", ["one sentence", [1], None, 5])

@@ -1,6 +1,9 @@
 """The command `audit`: a run, an adapter in another file, and what is refused."""
 
 import json
+import re
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +28,42 @@ def adapter():
 
 def broken():
     return {"encode": lambda x: encoder(x[:, :5]), "likelihood": 0.2}
+"""
+
+PROJECT = """
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from vae_tutorial.data import load_digits
+
+torch.manual_seed(0)
+digits = load_digits()
+images, others = (digits.train[:400] > 0.5).float(), (digits.test > 0.5).float()
+
+
+class VAE(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decode = nn.Linear(64, 4), nn.Linear(2, 64)
+
+    def encode(self, x):
+        return self.encoder(x).chunk(2, -1)
+
+    def draw(self, x):
+        mean, log_variance = self.encode(x)
+        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+
+
+model = VAE()
+
+
+def loss_of(x):
+    mean, log_variance = model.encode(x)
+    logits = model.decode(model.draw(x))
+    error = binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+    kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1)
+    return (error + kl).mean()
 """
 
 
@@ -66,9 +105,35 @@ def test_a_run_gives_lines_json_and_a_page(runs, tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.startswith("Audit of 1500 images in ")
     assert all(row["check"] in text for row in report["findings"])
+    last = text.split("\n\n")[-1]
+    assert last.endswith("“Variational autoencoders, checked”.\n")
+    assert max(map(len, last.splitlines())) <= 88
     html = page.read_text("utf-8")
     assert html.count("<section>") == len(report["findings"])
     assert html.count("<img ") == 3
+
+
+def test_the_gradients_of_a_run_are_judged(runs, capsys):
+    main(["audit", str(runs / "grey"), "--json", "-"])
+    rows = json.loads(capsys.readouterr().out)["findings"]
+    verdicts = {row["check"]: row["verdict"] for row in rows}
+    assert [verdicts[name] for name in ("gradient", "log-variances", "gradients")] == ["sound"] * 3
+
+
+def test_the_adapter_of_the_readme_as_it_stands(here, capsys):
+    """With a project of the names that it imports: nothing of it is refused."""
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    (block,) = re.findall(r"^    # my_audit\.py\n(?:^(?:    .*)?\n)*", text, re.M)
+    (here / "my_audit.py").write_text(textwrap.dedent(block))
+    (here / "my_project.py").write_text(PROJECT)
+    main(["audit", "--adapter", "my_audit:adapter", "--json", "-"])
+    rows = json.loads(capsys.readouterr().out)["findings"]
+    verdicts = {row["check"]: row["verdict"] for row in rows}
+    assert [verdicts[name] for name in ("reduction", "draws", "gradients")] == ["sound"] * 3
+    assert "leak" in verdicts
+    assert [row["measured"] for row in rows if "given" in row["measured"]] == [
+        "estimate was not given"
+    ]
 
 
 def test_an_adapter_in_another_file(here, capsys):

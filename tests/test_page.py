@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vae_tutorial.audit.findings import Bars, Finding, Pictures, Report, Verdict
-from vae_tutorial.audit.page import page
+from vae_tutorial.audit.page import advice, page
 
 VOID = {"meta", "img"}
 FOUND = Finding(
@@ -47,8 +47,10 @@ def test_tags_are_closed_in_order_and_text_is_escaped():
     nesting = Nesting()
     nesting.feed(made)
     assert nesting.open == []
-    assert "a &lt; b &amp; c; expected: &quot;three&quot;" in made
-    assert "Look &lt;here&gt;. Chapter 7, linear." in made
+    assert "<p>a &lt; b &amp; c</p>" in made
+    assert "<p><b>Expected</b> &quot;three&quot;</p>" in made
+    assert "<p>Look &lt;here&gt;.</p>" in made
+    assert "rate <small>Chapter 7, linear</small>" in made
     assert made.count("Audit of &lt;runs/a&gt;") == 2
     assert "? cannot tell" in made
 
@@ -96,6 +98,27 @@ def test_a_picture_shows_the_images_dark_where_they_are_large():
     assert np.array_equal(shown[:, :2], expected[0])
     assert np.array_equal(shown[:, 3:5], expected[1])
     assert (shown[:, [2, 5]] == 255).all()
+
+
+def verdicts(*given):
+    return Report(tuple(FOUND._replace(verdict=each, check=str(each)) for each in given), 7, 3.2)
+
+
+def test_findings_stand_under_their_verdict_and_a_sound_one_does_not_say_what_a_fault_means():
+    made = page(verdicts(Verdict.WRONG, Verdict.SOUND, Verdict.SOUND, Verdict.CANNOT_TELL))
+    assert re.findall("<h2>(.*?)</h2>", made) == ["Wrong", "Sound", "Cannot tell"]
+    sound = made[made.index("<h2>Sound") : made.index("<h2>Cannot tell")]
+    assert sound.count("<section>") == 2
+    assert "Look &lt;here&gt;." not in sound
+    assert made.count("Look &lt;here&gt;.") == 2
+
+
+def test_advice_names_what_is_wrong_or_else_what_to_look_at():
+    look, sound = Verdict.LOOK, Verdict.SOUND
+    assert advice(verdicts(Verdict.WRONG, look)).startswith("Mend “wrong” first")
+    assert advice(verdicts(look, sound)).startswith("Nothing is wrong beyond doubt. Look at “look”")
+    assert advice(verdicts(sound)) == advice(Report((), 2, 0.0))
+    assert advice(verdicts(look)) in page(verdicts(look))
 
 
 def test_a_report_without_findings_is_a_page_too():

@@ -42,11 +42,14 @@ ABOUT = {
     "collapsed": "Pixel noise too loud for any latent: the posterior is nearly the prior.",
     "line": "One latent and Bernoulli pixels; test digits of 8 by 8, on or off.",
 }
+LEVELS = 16  # the white of scikit-learn's digits, whose pixels are whole numbers from 0
 MIT = "MIT, as the package"
 LICENCES = {
     "scikit-learn digits": (
-        "not shipped here: rows of scikit-learn's load_digits, a copy of a data set of the UCI "
-        "Machine Learning Repository (Alpaydin and Kaynak 1998), which is under CC BY 4.0"
+        "CC BY 4.0, https://creativecommons.org/licenses/by/4.0: E. Alpaydin and C. Kaynak (1998), "
+        "Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
+        "https://doi.org/10.24432/C50P49; rows of the copy in scikit-learn's load_digits, where "
+        "white is 1 with a pixel on if it is brighter than half"
     ),
     "mnist": "not shipped here: rows of MNIST's own file, known by its SHA-256",
     "drawn from the model": MIT,
@@ -54,10 +57,21 @@ LICENCES = {
 
 
 def digits(white: int) -> dict[str, Any]:
-    """The first test digits of `data.load_digits`, as rows of scikit-learn's own order."""
-    labels = sklearn.datasets.load_digits().target
+    """The first test digits of `data.load_digits`: grey levels if white is LEVELS, or on and off.
+
+    `rows` are their places in scikit-learn's own order.
+    """
+    pixels, labels = sklearn.datasets.load_digits(return_X_y=True)
     rows = train_test_split(np.arange(1797), test_size=297, stratify=labels, random_state=0)[1]
-    return {"kind": "scikit-learn digits", "rows": rows[:COUNT].tolist(), "white": white}
+    rows = rows[:COUNT]
+    levels = pixels[rows] if white == LEVELS else pixels[rows] > recipes.THRESHOLD * LEVELS
+    return {
+        "kind": "scikit-learn digits",
+        "rows": rows.tolist(),
+        "levels": base64.b64encode(levels.astype(np.uint8).tobytes()).decode(),
+        "pixels": pixels.shape[1],
+        "white": white,
+    }
 
 
 def mnist() -> dict[str, Any]:
@@ -117,7 +131,7 @@ def make(name: str, mnist_file: Path | None) -> None:
     said = description(name)
     arrays = oracle.read_model(recipes.file_of(name), said)
     sources = {"mnist": mnist, "drawn": lambda: drawn(arrays), "line": lambda: digits(1)}
-    source = sources.get(name, lambda: digits(oracle.LEVELS))()
+    source = sources.get(name, lambda: digits(LEVELS))()
     levels = oracle.SOURCES[source["kind"]](source, mnist_file)
     source["sha256"] = hashlib.sha256(levels.tobytes()).hexdigest()
     source["licence"] = LICENCES[source["kind"]]

@@ -190,7 +190,7 @@ def _guarded(check: Check, subject: Subject, seconds: float, said: set[str]) -> 
             for finding in check.run(subject):
                 found.append(finding)
     except NotGivenError as missing:
-        found.append(cannot_tell(str(missing), "What is not given is not judged."))
+        found.append(cannot_tell(str(missing), "So this is not judged."))
     except AnswerError as answer:
         without_sizes = re.sub(r"\d+", "", str(answer))
         if without_sizes in said:

@@ -12,6 +12,16 @@ from torch import Tensor
 from vae_tutorial.audit.findings import Bars, Finding, Pictures, Report, Verdict, place
 
 MARKS = {Verdict.WRONG: "✗", Verdict.LOOK: "!", Verdict.SOUND: "✓", Verdict.CANNOT_TELL: "?"}
+HEADINGS = {  # of the findings of a verdict, and what the verdict means
+    Verdict.WRONG: ("Wrong", "No sound model looks like this."),
+    Verdict.LOOK: ("To look at", "A fault looks like this, and so do many sound models."),
+    Verdict.SOUND: ("Sound", "What a fault of this kind would move is where it should be."),
+    Verdict.CANNOT_TELL: (
+        "Cannot tell",
+        "Not given, not computable, or a measure that can accuse and never acquit.",
+    ),
+}
+BOOK = "Chapters are those of the book “Variational autoencoders, checked”."
 HEIGHT, GAP = 60, 2  # of bars, in pixels
 WIDEST = 420  # of a row of bars
 
@@ -23,13 +33,36 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 section { border-top: 1px solid var(--line); padding: .8rem 0; }
-h2 { font-size: 1.05rem; margin: 0; }
-p { margin: .3rem 0; } .quiet { color: var(--quiet); }
+h2 { font-size: 1.3rem; margin: 1.6rem 0 0; } h3 { font-size: 1.05rem; margin: 0; }
+p { margin: .3rem 0; overflow-wrap: anywhere; }
+.quiet, small { color: var(--quiet); } small { font-weight: normal; margin-left: .4rem; }
 .wrong { color: var(--wrong); } .look { color: var(--look); } .sound { color: var(--sound); }
 .cannot-tell { color: var(--cannot-tell); }
 img { image-rendering: pixelated; width: 100%; max-width: 40rem; height: auto; }
 svg rect { fill: var(--ink); } figure { margin: .5rem 0; } figcaption { color: var(--quiet); }
+@media print { :root { color-scheme: light; --ink: #000; --paper: #fff; --quiet: #444;
+  --line: #ccc; --wrong: #a4262c; --look: #8a5300; --sound: #1f6f3f; --cannot-tell: #444; }
+  body { font-size: 10pt; margin: 0; max-width: none; } section, figure { break-inside: avoid; }
+  h2 { break-after: avoid; } img { max-width: 12cm; } }
 """
+
+
+def advice(report: Report) -> str:
+    """What to do with a report first, in a sentence or two.
+
+    >>> advice(Report((), 2, 0.0))
+    'No check found a fault, which does not prove that there is none.'
+    """
+    verdicts = {found.verdict for found in report.findings}
+    first = report.findings[0] if report.findings else None
+    if first is not None and Verdict.WRONG in verdicts:
+        return f"Mend “{first.check}” first: what is below it often follows from it."
+    if first is not None and Verdict.LOOK in verdicts:
+        return (
+            f"Nothing is wrong beyond doubt. Look at “{first.check}” first: what is below it "
+            "often follows from it. Many sound models have a line to look at."
+        )
+    return "No check found a fault, which does not prove that there is none."
 
 
 def page(report: Report, title: str = "Audit of a VAE") -> str:
@@ -44,12 +77,17 @@ def page(report: Report, title: str = "Audit of a VAE") -> str:
     )
     body = [
         f"<h1>{html.escape(title)}</h1>",
-        f"<p>{report.images} images, {report.seconds:.0f} seconds: {counts}. The first finding "
-        "that is wrong is the one to mend first.</p>",
+        f"<p>{report.images} images, {report.seconds:.0f} seconds: {counts}.</p>",
+        f"<p>{html.escape(advice(report))} {BOOK}</p>",
         *map(_picture, report.pictures),
-        *map(_section, report.findings),
-        *(f"<section><p>Not judged: {html.escape(note)}</p></section>" for note in report.notes),
     ]
+    for verdict in Verdict:
+        found = [finding for finding in report.findings if finding.verdict is verdict]
+        if found:
+            heading, meaning = HEADINGS[verdict]
+            body += [f'<h2>{heading}</h2>\n<p class="quiet">{meaning}</p>', *map(_section, found)]
+    if report.notes:
+        body += ["<h2>Not judged</h2>", *(f"<p>{html.escape(note)}</p>" for note in report.notes)]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
@@ -60,17 +98,18 @@ def page(report: Report, title: str = "Audit of a VAE") -> str:
 
 
 def _section(found: Finding) -> str:
+    """One finding; of a sound one, not what it would mean if it were none."""
     name = found.verdict.replace(" ", "-")
-    said = found.measured + (f"; expected: {found.expected}" if found.expected else "")
     lines = [
-        f'<section><h2><span class="{name}">{MARKS[found.verdict]} {found.verdict}</span> '
-        f"{html.escape(found.check)}</h2>",
-        f"<p>{html.escape(said)}</p>",
-        f'<p class="quiet">{html.escape(found.reason)} {html.escape(place(found.chapter))}.</p>',
-        *map(_bars, found.bars),
-        "</section>",
+        f'<section><h3><span class="{name}">{MARKS[found.verdict]} {found.verdict}</span> '
+        f"{html.escape(found.check)} <small>{html.escape(place(found.chapter))}</small></h3>",
+        f"<p>{html.escape(found.measured)}</p>",
     ]
-    return "\n".join(lines)
+    if found.expected:
+        lines.append(f"<p><b>Expected</b> {html.escape(found.expected)}</p>")
+    if found.verdict is not Verdict.SOUND:
+        lines.append(f"<p>{html.escape(found.reason)}</p>")
+    return "\n".join([*lines, *map(_bars, found.bars), "</section>"])
 
 
 def _bars(bars: Bars) -> str:
@@ -106,7 +145,8 @@ def _bars(bars: Bars) -> str:
 def _picture(pictures: Pictures) -> str:
     name = html.escape(pictures.label)
     return (
-        f'<figure><img alt="{name}" src="data:image/png;base64,{_png(pictures.images)}">'
+        f'<figure><img alt="{len(pictures.images)} pictures in a row: {name}" '
+        f'src="data:image/png;base64,{_png(pictures.images)}">'
         f"<figcaption>{name}</figcaption></figure>"
     )
 

@@ -24,6 +24,7 @@ def of_run(folder: Path) -> dict[str, Any]:
     """
     config, model, _ = load_trained(folder)
     train, held_out = images_of(config)
+    model.requires_grad_(True)  # as it was in training: checks follow the gradient
     return {"x": train, "held_out": held_out, **adapters.of_vae(model)}
 
 

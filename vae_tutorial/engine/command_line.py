@@ -51,11 +51,21 @@ changed is refused, and so is one whose images do not come back: nothing is writ
 AUDIT = """\
 Look for the known mistakes in a trained VAE: of a run of this package, or of any PyTorch code by
 an adapter. MODULE:NAME is a dict, or a function that returns one, with what the Python function
-`vae_tutorial.audit.audit` takes: encode, decode, likelihood, loss, draw. It may give x, the images,
-as well; --data names a .npy file of them, as the model takes them.
+`vae_tutorial.audit.audit` takes:
 
-Each line says what was measured, what it should be, and the chapter that explains it. What is not
-given is not judged. The exit code is 1 if anything is wrong, 0 if not, 2 if nothing was audited."""
+  x                 images (n, ...) as the model takes them, floats; or --data, a .npy file
+  held_out          images that it was not trained on; or --held-out
+  encode, decode    x to (mean, log-variance); z to E[x|z], logits, or a distribution of torch
+  likelihood        "bernoulli" of logits, "gaussian", a number sigma, or (x, decoded) to log p(x|z)
+  loss              x to the scalar that training minimises
+  draw              x to z, as training draws it
+  estimate          x to your estimate of log p(x), in nats
+  modules, notes    the trained modules; sentences on what could not be given
+
+One of encode, decode and loss is needed, and what is not given is not judged. Each line says what
+was measured, what it should be, and the chapter that explains it. The first line is the one to
+start with. `wrong` is what no sound model shows; `look` is what a fault looks like, and many a
+sound model too. The exit code is 1 if anything is wrong, 0 if not, 2 if nothing was audited."""
 
 DOWNLOAD = """\
 Fetch MNIST or Fashion-MNIST into the folder VAE_TUTORIAL_DATA, or else ~/.cache/vae-tutorial. Every

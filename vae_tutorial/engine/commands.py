@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +21,8 @@ from torch import Tensor
 
 from vae_tutorial import datasets, importance, noise
 from vae_tutorial.audit import audit as audited
-from vae_tutorial.audit.page import page
+from vae_tutorial.audit.findings import WIDTH
+from vae_tutorial.audit.page import BOOK, advice, page
 from vae_tutorial.engine import archive, auditing, compression, memory, runs
 from vae_tutorial.engine.checkpoints import read_whole
 from vae_tutorial.engine.folders import PICTURE, Config, describe, load_trained
@@ -245,7 +247,8 @@ def audit(options: argparse.Namespace) -> int:
     if options.json == STANDARD_OUTPUT:
         answer(report.to_json().rstrip())
     else:
-        answer(str(report))
+        last = textwrap.fill(f"{advice(report)} {BOOK}", WIDTH)
+        answer(f"{report}\n\n{last}")
         if options.json is not None:
             write_whole(options.json, report.to_json().encode())
     return report.exit_code

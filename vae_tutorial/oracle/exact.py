@@ -1,7 +1,8 @@
 """What the oracle states of each image, computed without draws: log p(x), moments, modes, bounds.
 
 All of it is deterministic quadrature in float64. `tools/make_oracle.py` runs it and keeps the
-results; the tests run it again, and compare log p(x) and the moments with another quadrature.
+results. The slow tests run it again on some images of each case, and hold what is kept against
+other quadratures (log p(x), moments, bounds of q), draws (the L_K) and climbs (modes).
 """
 
 import math

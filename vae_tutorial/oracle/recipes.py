@@ -23,6 +23,7 @@ FREQUENCY = 3.0  # of the fold: places 2π/3 apart decode alike, and three lie w
 LOUD = 1.0  # σ² of the collapsed model, above every eigenvalue of the digits' covariance
 FIRST_VARIANCE = 0.1  # of a learned σ², before training
 NARROW = -5.0  # the folded encoder's first log-variances: a wide q averages over the folds
+THRESHOLD = 0.5  # where grey becomes on or off
 BATCH, LEARNING_RATE = 100, 0.003
 
 
@@ -88,7 +89,7 @@ def _with_a_parameter(model: VAE) -> VAE:
 def train_line() -> VAE:
     """The recipe of the model with one latent: 200 epochs on digits whose pixels are on or off."""
     images = load_digits(torch.float64).train
-    return _trained(untrained_line(), (images > oracle.THRESHOLD).double(), 200)
+    return _trained(untrained_line(), (images > THRESHOLD).double(), 200)
 
 
 def _trained(model: VAE, images: Tensor, epochs: int) -> VAE:
