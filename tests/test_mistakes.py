@@ -14,6 +14,7 @@ from vae_tutorial import mistakes
 from vae_tutorial.audit import CHECKS, audit
 from vae_tutorial.data import load_digits
 from vae_tutorial.mistakes import MISTAKES, SOUND, SOUND_BERNOULLI, Exhibit, Seen
+from vae_tutorial.models import DiagonalPosterior, log_weight
 
 TRAINED = [mistake for mistake in MISTAKES if mistake.is_trained]
 READ = [mistake for mistake in MISTAKES if mistake.read]
@@ -282,11 +283,18 @@ def test_the_wrong_readings():
     assert off(31, two) == pytest.approx(math.log(1.2))
     assert off(13, two) == pytest.approx(1.5)
     assert off(10, two) == pytest.approx(-64 * math.log(16))
-    assert off(12, two) == pytest.approx(2.0)
-    assert off(23, two) == pytest.approx(3.0)
+    standard = Normal(double(0), double(1))
+    away = kl_divergence(Normal(two.mean, (0.5 * two.log_variance).exp()), standard).sum(-1)
+    assert off(12, two) == pytest.approx(float(away.mean()))
+    assert off(23, two) == pytest.approx(-8.0)  # all that the linear model has
     correlated = MultivariateNormal(double(0, 0), double([1, 0.9], [0.9, 1]))
     diagonal = MultivariateNormal(double(0, 0), double([1 - 0.81, 0], [0, 1 - 0.81]))
     assert off(24, two) == pytest.approx(float(kl_divergence(diagonal, correlated)), rel=1e-6)
+    pixel = Normal(double(0), double(math.sqrt(mistakes.VARIANCE)))
+    entropy = 64 * float(pixel.entropy())  # of a picture with its noise
+    assert float(mistakes.a_sample(two)) == pytest.approx(-entropy, rel=1e-6)
+    at_the_mean = 64 * float(pixel.log_prob(double(0)))
+    assert float(mistakes.a_mean(two)) == pytest.approx(at_the_mean, rel=1e-6)
     assert off(28, two) == off(21, two) == math.inf
     assert mistakes.from_logits(two) == pytest.approx(40.0)
 
@@ -299,6 +307,7 @@ def test_readings_of_codes_by_torch():
         return float(kl_divergence(Normal(double(0), double(variance).sqrt()), standard))
 
     assert float(mistakes.own_scale(two)) == pytest.approx(0, abs=1e-12)
+    assert float(mistakes.scaled(two, 0.5)) == pytest.approx(distance(3 * 0.5**2))
     assert float(mistakes.borrowed_scale(two)) == pytest.approx(distance(3 * 0.18215**2))
     assert float(mistakes.codes_as_drawn(two)) == pytest.approx(0, abs=1e-12)
     assert float(mistakes.codes_as_modes(two)) == pytest.approx(distance(2 / 3))
@@ -319,3 +328,61 @@ def test_a_mutant_is_handed_to_the_audit_and_its_mistake_is_named():
     report = audit(load_digits().train[:200], **mistakes.handed(model(mistake.pieces), SOUND))
     assert report.wrong[0].check == mistake.check == "gradient"
     assert {check.name for check in CHECKS} >= {"gradient", "draws", "KL"}
+
+
+@torch.no_grad()
+def mean_of_logs(x):
+    q = DiagonalPosterior(*read_soundly().encode(x))
+    z = q.draw(normal(100, len(x), LATENTS).float())
+    scores = mistakes.score(SOUND, x, read_soundly().decode(z))
+    return log_weight(scores, q, z).mean(0)
+
+
+def read_soundly():
+    return model(SOUND, 10)
+
+
+def borrowed_scale(x):
+    mean, log_variance = read_soundly().encode(x)
+    return 0.18215 * mean, log_variance + 2 * math.log(0.18215)
+
+
+def saturated(z):
+    return Bernoulli(probs=(100 * read_soundly().decode(z)).sigmoid())
+
+
+WRONGLY = {  # number → what the audit is given in place of the sound callables
+    10: {
+        "encode": lambda x: read_soundly().encode(x / 16),
+        "decode": lambda z: 16 * read_soundly().decode(z),
+        "likelihood": 16 * math.sqrt(mistakes.VARIANCE),
+    },
+    18: {"estimate": mean_of_logs},
+    21: {"decode": saturated, "likelihood": "bernoulli"},
+    23: {},
+    26: {"encode": borrowed_scale},
+    27: {"draw": lambda x: read_soundly().encode(x)[0]},
+}
+IMAGES = {10: lambda x: 16 * x, 21: torch.round}
+
+
+def findings_of(number, check):
+    given = mistakes.handed(read_soundly(), SOUND) | WRONGLY.get(number, {})
+    if number in IMAGES:  # which the sound program's loss and draw do not take
+        del given["loss"], given["draw"]
+    x = IMAGES.get(number, lambda x: x)(load_digits().train)
+    return [each for each in audit(x, **given).findings if each.check == check]
+
+
+def accused(number, check):
+    return {each.verdict for each in findings_of(number, check)} & {"wrong", "look"}
+
+
+def test_a_reading_that_names_a_check_is_seen_by_it_and_a_sound_one_is_not():
+    named = {mistake.number: mistake.check for mistake in READ if mistake.check}
+    assert named.keys() == WRONGLY.keys()
+    (beside,) = findings_of(23, named.pop(23))  # the number that a bound lacks
+    assert "probabilistic PCA of 8 latents" in beside.measured
+    for number, check in named.items():
+        assert accused(number, check)
+        assert not accused(0, check)

@@ -16,7 +16,12 @@ from torch import Tensor, nn
 
 from vae_tutorial.bounds import evidence_lower_bound
 from vae_tutorial.data import load_digits, minibatches, with_noise
-from vae_tutorial.gaussians import kl_to_standard_normal, log_normal
+from vae_tutorial.gaussians import (
+    cholesky_factor,
+    kl_between_full,
+    kl_to_standard_normal,
+    log_normal,
+)
 from vae_tutorial.likelihoods import bernoulli_log_likelihood
 from vae_tutorial.linear import evidence_at_mean, most_likely_at, spectrum
 from vae_tutorial.models import DiagonalPosterior, log_weight, network
@@ -32,7 +37,7 @@ DRAWN = generator(20).initial_seed()  # of these draws, the same for all models
 REQUESTED, A_PASS = 1000, 300  # draws that were asked for, and those of one pass of a program
 OTHER_SCALE = 0.18215  # the latent scale that goes with another model
 HALF_LIMIT = 12.0  # a log-variance whose exponential is beyond float16
-CORRELATION = 0.9  # of the posterior in the closed-form exhibit
+POSTERIOR_COVARIANCE = torch.tensor([[1.0, 0.9], [0.9, 1.0]])  # of the closed-form exhibit
 
 
 class Pieces(NamedTuple):
@@ -402,44 +407,75 @@ def per_grey_level(seen: Seen) -> Tensor:
     return seen.elbo.mean() - PIXELS * math.log(16)
 
 
+def above_a_line(seen: Seen) -> Tensor:
+    """How far the bound lies above the best linear model with as many latents, at the same σ²."""
+    return (seen.elbo - seen.baseline).mean()
+
+
 def above_nothing(seen: Seen) -> Tensor:
     """A bound alone, with nothing beside it."""
     return seen.elbo.mean()
 
 
-def above_a_line(seen: Seen) -> Tensor:
-    """The bound of the best linear model with as many latents, at the same σ²."""
-    return seen.baseline.mean()
-
-
 def from_the_prior(seen: Seen) -> Tensor:
-    """New images start from N(0, I), zero nats from itself."""
-    return torch.zeros(())
+    """New images start from z with mean 0 and log-variance 0, which is N(0, I)."""
+    return from_standard(0 * seen.mean, 0 * seen.log_variance)
 
 
 def from_an_image(seen: Seen) -> Tensor:
-    """Draws of q(z|x) of one image, so many nats away from N(0, I)."""
-    return seen.kl.mean()
+    """New images start from q(z|x) of an image."""
+    return from_standard(seen.mean, seen.log_variance)
+
+
+def from_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, σ²) ‖ N(0, I)) of where z starts (n, latent), an average over images: ()."""
+    return closed_form(mean, log_variance).mean()
+
+
+def a_sample(seen: Seen) -> Tensor:
+    """A picture of p(x|z): f(z), and noise of the model's variance around it."""
+    return score_of_picture(VARIANCE)
+
+
+def a_mean(seen: Seen) -> Tensor:
+    """A picture of f(z) alone."""
+    return score_of_picture(0.0)
+
+
+def score_of_picture(variance: float) -> Tensor:
+    """The mean of log p(x|z) where x is f(z) and noise of a variance: ()."""
+    constant = math.log(2 * math.pi * VARIANCE)
+    return torch.tensor(-0.5 * PIXELS * (constant + variance / VARIANCE))
 
 
 def own_scale(seen: Seen) -> Tensor:
-    """Codes, divided by their own deviation, under N(0, 1)."""
-    return mismatch(code_variance(seen) / code_variance(seen).mean())
+    """Codes times one over their own deviation."""
+    return scaled(seen, 1 / float(code_variance(seen).mean().sqrt()))
 
 
 def borrowed_scale(seen: Seen) -> Tensor:
-    """Codes, multiplied by 0.18215, under N(0, 1)."""
-    return mismatch(code_variance(seen) * OTHER_SCALE**2)
+    """Codes times the factor that belongs to another model."""
+    return scaled(seen, OTHER_SCALE)
+
+
+def scaled(seen: Seen, factor: float) -> Tensor:
+    """How far codes times a factor are from N(0, I), by their variances: ()."""
+    return mismatch(code_variance(seen) * factor**2)
 
 
 def codes_as_drawn(seen: Seen) -> Tensor:
-    """Draws of q(z|x), under the law that the decoder knows: their own."""
-    return mismatch(code_variance(seen) / code_variance(seen))
+    """Draws of q(z|x), whose law the decoder was trained with."""
+    return from_the_codes(seen, code_variance(seen))
 
 
 def codes_as_modes(seen: Seen) -> Tensor:
-    """The means alone, under that law: what q(z|x) adds around them is missing."""
-    return mismatch(seen.mean.var(0) / code_variance(seen))
+    """The means alone: what q(z|x) adds around them is missing."""
+    return from_the_codes(seen, seen.mean.var(0))
+
+
+def from_the_codes(seen: Seen, variance: Tensor) -> Tensor:
+    """How far a law of that variance (latent,) is from the law of draws of q(z|x): ()."""
+    return mismatch(variance / code_variance(seen))
 
 
 def code_variance(seen: Seen) -> Tensor:
@@ -473,13 +509,19 @@ def from_probabilities(seen: Seen) -> Tensor:
 
 
 def full_posterior(seen: Seen) -> Tensor:
-    """The gap of q with a full covariance to a Gaussian posterior."""
-    return torch.tensor(0.0)
+    """The gap of q with the posterior's own covariance."""
+    return gap(POSTERIOR_COVARIANCE)
 
 
 def diagonal_posterior(seen: Seen) -> Tensor:
-    """The gap of the best diagonal q, at correlation 0.9."""
-    return torch.tensor(-0.5 * math.log(1 - CORRELATION**2))
+    """The gap of the best diagonal q, whose precision is the posterior's on the diagonal."""
+    return gap((1 / POSTERIOR_COVARIANCE.inverse().diagonal()).diag())
+
+
+def gap(covariance: Tensor) -> Tensor:
+    """KL(q ‖ posterior) of q = N(0, covariance) to a posterior with correlated latents: ()."""
+    mean, posterior = torch.zeros(2), cholesky_factor(POSTERIOR_COVARIANCE)
+    return kl_between_full(mean, cholesky_factor(covariance), mean, posterior)
 
 
 # The catalogue
@@ -492,7 +534,7 @@ class Mistake(NamedTuple):
     name: str
     symptom: str  # as people describe it
     group: str  # what it breaks
-    check: str  # of the audit, that is meant to catch it; "" where none can
+    check: str  # of the audit, that catches it; "" where none does
     threads: tuple[str, ...]  # where it was asked, as addresses without https://
     chapter: str  # the stem of the chapter with the cause
     because: str
@@ -584,7 +626,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "rate",
         _issues("AppliedDataSciencePartners/WorldModels#12", "molecularsets/moses#45"),
         "07-linear",
-        "σ² = 1 lies above the largest eigenvalue of the digits, so the best model says nothing of "
+        "σ² = 1 lies above the largest eigenvalue of the digits, so the best code says nothing of "
         "an image",
         pieces=SOUND._replace(error=unit_variance),
     ),
@@ -634,8 +676,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "draws",
         ("github.com/keras-team/keras/pull/9972", *_issues("zfjsail/gae-pytorch#8")),
         "06-gaussians",
-        "the draw has the deviation σ² and the KL charges for σ, so a code is more precise than it "
-        "is charged for",
+        "the draw has the deviation σ² and the KL charges for σ, so where σ < 1 a code is more "
+        "precise than it is charged for",
         pieces=SOUND._replace(deviation=exponential),
     ),
     Mistake(
@@ -699,7 +741,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "the mean for a draw",
         "The test bound is better than the training bound",
         POSTERIOR,
-        "estimate",
+        "",
         ("github.com/AntixK/PyTorch-VAE/issues/62", "github.com/pytorch/examples/pull/226"),
         "10-choices",
         "the error at the mean leaves out what the encoder's doubt costs, so it bounds nothing",
@@ -758,7 +800,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "More weights change nothing",
         POSTERIOR,
         "estimate",
-        _issues("AntixK/PyTorch-VAE#34", "tensorflow/probability#189"),
+        _issues("arahuja/generative-tf#1", "tensorflow/probability#189"),
         "05-weights",
         "the average of logs is the bound with one draw, however many are averaged",
         read=(log_of_mean, mean_of_logs),
@@ -771,7 +813,9 @@ MISTAKES: tuple[Mistake, ...] = (
         "",
         ("ai.stackexchange.com/questions/8885",),
         "09-training",
-        "f(z) is the mean of all images that z may stand for; a sample has the noise Λ as well",
+        "f(z) is the mean of all images that z may stand for; a sample has the noise Λ as well "
+        "and is half a nat a pixel less probable, on average, than the mean",
+        read=(a_sample, a_mean),
     ),
     Mistake(
         20,
@@ -814,7 +858,8 @@ MISTAKES: tuple[Mistake, ...] = (
         "linear model",
         ("github.com/tensorflow/probability/issues/56", "github.com/pytorch/examples/pull/1416"),
         "10-choices",
-        "nats have no zero: only the distance to another model of the same pixels says something",
+        "nats have no zero: what a linear model reaches is counted as a merit of this one, and "
+        "only the distance between the two says something",
         read=(above_a_line, above_nothing),
     ),
     Mistake(
@@ -822,7 +867,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "a diagonal where the posterior is not",
         "How do I give q a full covariance?",
         POSTERIOR,
-        "encoder gap",
+        "",
         _issues("pyro-ppl/pyro#2016"),
         "06-gaussians",
         "a diagonal q cannot follow a correlation, and pays −½ log(1 − ρ²) for it",
@@ -854,7 +899,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "the mode for a draw",
         "Do I encode by the mode or by a sample?",
         USE,
-        "latent scale",
+        "draws",
         _issues("Alpha-VLLM/Lumina-Image-2.0#54", "Nerogar/OneTrainer#652"),
         "11-evaluation",
         "means alone lack the variance of q(z|x), which the decoder was trained with",
@@ -865,7 +910,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "an exponential in half precision",
         "NaN in fp16, and not in fp32",
         DATA,
-        "head-room",
+        "",
         _issues("huggingface/diffusers#7188", "huggingface/diffusers#9844"),
         "19-scaling",
         "float16 ends at 65,504, which the exponential passes at a log-variance of 11.1",
@@ -898,7 +943,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "divided by the wrong count",
         "log p(x) changes with the size of a pass",
         POSTERIOR,
-        "estimate",
+        "",
         (),
         "05-weights",
         "four passes of 300 draw 1,200, and a sum of 1,200 weights over 1,000 is log 1.2 too large",

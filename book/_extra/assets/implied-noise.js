@@ -161,14 +161,14 @@
     });
     const [clean, theirs, yours] = pictures;
     const lines = {
-      deviation: stage.readout("its σ, grey levels"),
-      beta: stage.readout("its β"),
+      deviation: stage.readout("the loss's σ, levels"),
+      beta: stage.readout("the loss's β"),
     };
 
     stage.column();
     const more = {
       cost: stage.readout("1 level off everywhere"),
-      variance: stage.readout("its σ², pixels in [0, 1]"),
+      variance: stage.readout("the loss's σ², in [0, 1]"),
       useless: stage.readout("mean image best from"),
       weight: stage.readout("w that your σ needs"),
     };
