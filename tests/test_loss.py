@@ -19,7 +19,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from vae_tutorial.audit import audit, gradients, loss, reading, terms
+from vae_tutorial.audit import audit, gradients, loss, reading, regression, terms
 from vae_tutorial.audit.findings import Finding, Verdict
 from vae_tutorial.audit.guard import untouched
 from vae_tutorial.audit.loss import drawn_kl
@@ -586,13 +586,13 @@ def test_a_kl_that_is_rewarded_is_told_where_the_error_is_lost_in_it():
     assert "weight of the error" in lost.measured
 
 
-def test_the_error_of_a_quotient_is_that_of_draws():
-    generator = torch.Generator().manual_seed(1)
-    top, under = torch.randn(2, 200_000, generator=generator, dtype=torch.float64)
-    drawn = (0.6 + 0.02 * top) / (-3 + 0.06 * under)
-    ratio, error = gradients._ratio(0.6, 0.02, -3.0, 0.06)
-    assert ratio == pytest.approx(drawn.mean().item(), rel=1e-3)
-    assert error == pytest.approx(drawn.std().item(), rel=0.01)
+def test_no_gradient_is_missed_where_the_errors_weight_is_not_known():
+    """A ledger in which the decoder gets a hundredth of a weight that is 97.7 ± 1400."""
+    ledger = gradients.Ledger(0.1, -1.0, 1.0, 1e-6, 1e-9, 1e-6, 0.0, 0.0, 0.0, 0.0)
+    for error, verdict in ((1400.0, Verdict.CANNOT_TELL), (1e-3, Verdict.WRONG)):
+        fit = regression.Fit((97.7, -1.0, 0.0), (error, 1e-9, 1.0), 0.0)
+        read = plain_reading(terms.LOGITS)._replace(fits=(fit, fit))
+        assert gradients._judged(read, ledger).verdict is verdict
 
 
 def test_a_formula_has_its_own_signs_and_no_constant_that_is_nothing():

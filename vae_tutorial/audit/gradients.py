@@ -278,22 +278,17 @@ def _dead(
     )
 
 
-def _ratio(top: float, top_se: float, under: float, under_se: float) -> tuple[float, float]:
-    """A quotient and its standard error, to first order in the errors of both."""
-    return top / under, math.hypot(top_se, top / under * under_se) / abs(under)
-
-
 def _judged(reading: Reading, found: Ledger) -> Finding:
     """Each term's gradient against what its values say."""
     fit = reading.fits[1]
     (a, w, _), (a_se, w_se, _) = fit.coefficients, fit.standard_errors
     weighed = abs(w) > SURE * w_se
     ratios = {
-        "decoder": _ratio(found.decoder_error, found.decoder_error_se, a, a_se),
-        "error": _ratio(found.encoder_error, found.encoder_error_se, a, a_se),
+        "decoder": (found.decoder_error / a, found.decoder_error_se / abs(a)),
+        "error": (found.encoder_error / a, found.encoder_error_se / abs(a)),
     }
     if weighed:
-        ratios["KL"] = _ratio(found.encoder_kl, found.encoder_kl_se, w, w_se)
+        ratios["KL"] = (found.encoder_kl / w, found.encoder_kl_se / abs(w))
     said = {name: number(round(ratio, 4), ".3g") for name, (ratio, _) in ratios.items()}
     rest = max(found.encoder_rest, found.decoder_rest)
     measured = (
@@ -307,7 +302,9 @@ def _judged(reading: Reading, found: Ledger) -> Finding:
     blocked = [name for name, (ratio, se) in ratios.items() if abs(ratio) + SURE * se < SMALL]
     off = [name for name, (ratio, _) in ratios.items() if abs(ratio - 1) > tolerance]
     name = blocked[0] if blocked else (off[0] if off else "")
-    if blocked:
+    if abs(a) <= SURE * a_se:  # the error's weight is lost, as where the KL has run away
+        verdict, blocked = Verdict.CANNOT_TELL, []
+    elif blocked:
         verdict = Verdict.WRONG
     elif any(SURE * se > tolerance for _, se in ratios.values()):
         verdict = Verdict.CANNOT_TELL
