@@ -19,7 +19,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from vae_tutorial.audit import audit, gradients, loss, reading, terms
+from vae_tutorial.audit import audit, gradients, loss, reading, regression, terms
 from vae_tutorial.audit.findings import Finding, Verdict
 from vae_tutorial.audit.guard import untouched
 from vae_tutorial.audit.loss import drawn_kl
@@ -238,6 +238,7 @@ def test_a_constant_is_recognised():
     assert "the loss has all" in units(of_torch, trained).measured
     shifted = units(lambda model, x: gaussian_loss(model, SIGMA, x) + 5, trained)
     assert shifted.verdict is Verdict.CANNOT_TELL
+    assert "a constant of its own, 5 nats" in shifted.measured
 
 
 def test_a_bound_that_needs_more_bits_than_a_uniform_code_is_not_sound():
@@ -523,15 +524,91 @@ def test_a_stated_sigma_that_was_not_trained():
     assert "16 times surer" in rate.reason
 
 
+def entropies(model, x):
+    """The cross-entropy of each pixel (batch, 64) at a draw, and the KL of each image (batch,)."""
+    mean, log_variance = model.encode(x)
+    z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+    each = functional.binary_cross_entropy_with_logits(model.decode(z), x, reduction="none")
+    return each, kl_of(mean, log_variance)
+
+
+def mean_of_pixels(model, x):
+    each, kl = entropies(model, x)
+    return each.mean() + kl.mean()
+
+
+def mean_of_both(model, x):
+    each, kl = entropies(model, x)
+    return each.mean() + kl.mean() / 64
+
+
+def heavy_kl(model, x):
+    each, kl = entropies(model, x)
+    return (each.sum(-1) + 64 * kl).mean()
+
+
+@pytest.mark.parametrize(
+    ("a_loss", "verdict", "meant"),
+    [
+        (mean_of_pixels, Verdict.WRONG, False),
+        (heavy_kl, Verdict.LOOK, True),
+        (mean_of_both, Verdict.SOUND, True),
+    ],
+    ids=["a mean and a sum", "β = 64", "two means"],
+)
+def test_a_mean_over_pixels_is_told_from_a_beta_of_the_same_size(a_loss, verdict, meant):
+    """The ratio of the weights is the same in the first two; only their sizes differ."""
+    rate = only(planted(a_loss, "bernoulli"), "exchange rate")
+    assert rate.verdict is verdict
+    assert ("Unless β is meant" in rate.reason) == meant
+    if not meant:
+        assert rate.value == pytest.approx(64, rel=0.01)
+        assert "sum over an image's pixels, then average over images" in rate.reason
+
+
+def test_a_share_that_is_not_explained_is_in_per_cent():
+    """IWAE's bound is a bound, and no weighted sum of an error and the KL."""
+    found = loss._no_bound(plain_reading(terms.SQUARED)._replace(unexplained=0.0345))
+    assert found.measured.startswith("3.45% of the loss's variance over 48 batches is neither")
+    assert "not the ELBO" in found.reason
+    assert "no bound on" not in found.reason
+
+
+def test_a_kl_that_is_rewarded_is_told_where_the_error_is_lost_in_it():
+    """As where the KL has run away: its weight is known to nine digits, the error's to none."""
+    charged = reading.Charges(97.7, -1.0, 0.0, 1400.0, 1e-9, 1e9, 0.0, 0.0)
+    scale = loss.Scale(0.1, 0.1, 0.0, 1.0)
+    subject = subject_of(gaussian(epochs=12).model, gaussian(epochs=12).train, None)
+    found = loss._weight_fault(subject, plain_reading(terms.LOGITS), charged, scale)
+    assert found.verdict is Verdict.WRONG
+    assert "its sign is turned round" in found.reason
+    lost = loss._weight_fault(subject, plain_reading(terms.LOGITS), charged._replace(kl=1.0), scale)
+    assert "weight of the error" in lost.measured
+
+
+def test_no_gradient_is_missed_where_the_errors_weight_is_not_known():
+    """A ledger in which the decoder gets a hundredth of a weight that is 97.7 ± 1400."""
+    ledger = gradients.Ledger(0.1, -1.0, 1.0, 1e-6, 1e-9, 1e-6, 0.0, 0.0, 0.0, 0.0)
+    for error, verdict in ((1400.0, Verdict.CANNOT_TELL), (1e-3, Verdict.WRONG)):
+        fit = regression.Fit((97.7, -1.0, 0.0), (error, 1e-9, 1.0), 0.0)
+        read = plain_reading(terms.LOGITS)._replace(fits=(fit, fit))
+        assert gradients._judged(read, ledger).verdict is verdict
+
+
+def test_a_formula_has_its_own_signs_and_no_constant_that_is_nothing():
+    charged = reading.Charges(2.0, -0.5, -1.5, 1e-6, 1e-6, 0.1, 0.0, 0.0)
+    of = plain_reading(terms.SQUARED)
+    said = "loss = 2 × squared error − 0.5 × KL"
+    assert loss._formula(of, charged) == f"{said} − 1.5, by 48 batches (R² = 1)"
+    unknown = charged._replace(constant_se=1.0)
+    assert loss._formula(of, unknown) == f"{said}, by 48 batches (R² = 1)"
+
+
 @pytest.mark.parametrize("beta", [0.25, 4.0])
 def test_beta_of_a_bernoulli(beta):
     def a_loss(model, x):
-        mean, log_variance = model.encode(x)
-        z = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-        entropy = functional.binary_cross_entropy_with_logits(
-            model.decode(z), x, reduction="none"
-        ).sum(-1)
-        return (entropy + beta * kl_of(mean, log_variance)).mean()
+        each, kl = entropies(model, x)
+        return (each.sum(-1) + beta * kl).mean()
 
     rate = only(planted(a_loss, "bernoulli"), "exchange rate")
     assert rate.verdict is Verdict.LOOK
@@ -669,8 +746,18 @@ def test_callables_without_gradients():
     model, its_loss, train, _ = gaussian(epochs=12)
     silent = subject_of(model, train, torch.no_grad()(its_loss), SIGMA)
     assert only(findings(silent), "gradients").verdict is Verdict.LOOK
-    frozen = subject_of(model, train, its_loss, SIGMA, encode=torch.no_grad()(model.encode))
-    assert only(findings(frozen), "gradients").verdict is Verdict.CANNOT_TELL
+    cut = subject_of(model, train, its_loss, SIGMA, encode=torch.no_grad()(model.encode))
+    assert only(findings(cut), "gradients").verdict is Verdict.CANNOT_TELL
+
+
+def test_a_side_that_is_frozen_is_named():
+    model = deepcopy(gaussian(epochs=12).model)
+    model.encoder.requires_grad_(False)
+    subject = subject_of(model, gaussian(epochs=12).train, partial(summed, model), SIGMA)
+    found = only(findings(subject), "gradients")
+    assert found.verdict is Verdict.LOOK
+    assert "4 of 8 parameters behind the callables are frozen" in found.measured
+    assert "encode never learned" in found.reason
 
 
 def test_without_a_loss_nothing_is_judged():

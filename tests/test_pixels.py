@@ -22,6 +22,7 @@ from torch.distributions import (
     Poisson,
     kl,
 )  # fmt: skip
+from torch.nn import functional
 
 import vae_tutorial.audit as auditing
 from vae_tutorial.audit import Verdict, pixels
@@ -453,7 +454,64 @@ def test_probabilities_are_taken_for_logits():
 
 def test_means_of_pixels_are_taken_for_logits():
     finding = only(pixels.logits, subject_of(sound.gaussian(), "bernoulli"))
+    assert finding.verdict is WRONG
+    assert "state a Gaussian" in finding.reason
+
+
+def unsquashed(model, x):
+    """Cross-entropy of what has no sigmoid, cut to (0, 1) so that its logarithms exist."""
+    mean, log_variance = model.encode(x)
+    pictures = model.decode(mean + (0.5 * log_variance).exp() * torch.randn_like(mean))
+    entropy = functional.binary_cross_entropy(
+        pictures.clamp(1e-6, 1 - 1e-6), x, reduction="none"
+    ).sum(-1)
+    kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+    return (entropy + kl).mean()
+
+
+def test_a_decoder_without_a_sigmoid_whose_loss_expects_one():
+    train = sound.bernoulli().train
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = sound.Plain()
+        sound.fit(model, partial(unsquashed, model), train, 20)
+    finding = only(pixels.logits, subject_of(sound.Trained(model, None, train, train), "bernoulli"))
+    assert finding.verdict is WRONG
+    assert "the decoder has no sigmoid" in finding.reason
+    assert "take it" not in finding.reason
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_untrained_decoder_of_nearly_empty_images_is_not_called_wrong(seed):
+    """Where 0 is a better probability than ½, but one frequency of all pixels is still better."""
+    generator = torch.Generator().manual_seed(seed)
+    x = (torch.rand(500, 64, generator=generator) < 0.01).float()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        untrained = sound.Trained(sound.Plain(), None, x, x)
+    finding = only(pixels.logits, subject_of(untrained, "bernoulli"))
     assert finding.verdict is LOOK
+    assert "hardly trained" in finding.reason
+    assert "take a sigmoid" not in finding.reason
+
+
+def test_logits_that_are_cautious_and_right_are_not_called_probabilities():
+    """Each pixel is on the right side of 0, so cut at 0 and 1, as probabilities, all are sure."""
+    x = (torch.rand(200, 64, generator=torch.Generator().manual_seed(4)) < 0.5).double()
+    cautious = (2 * x - 1) * (1 + torch.rand(200, 64, generator=torch.Generator().manual_seed(5)))
+    assert (pixels.as_probabilities(x, cautious) < -pixels.bernoulli_score(x, cautious)).all()
+    assert not pixels.trained_as_probabilities(x, cautious)
+    probabilities = 0.5 + 0.2 * cautious  # of which some lie above 1 or below 0
+    noisy = (
+        torch.rand(200, 64, generator=torch.Generator().manual_seed(6)) < probabilities
+    ).double()
+    assert pixels.trained_as_probabilities(noisy, probabilities + 0.3 * (cautious.abs() - 1.5))
+
+
+def test_cross_entropy_of_probabilities_is_torchs():
+    x, p = torch.tensor([[1.0, 0.0, 1.0]]).double(), torch.tensor([[0.2, 0.7, 0.9]]).double()
+    expected = functional.binary_cross_entropy(p, x, reduction="sum").item()
+    assert pixels.as_probabilities(x, p).item() == pytest.approx(expected)
 
 
 def test_an_untrained_bernoulli_is_no_suspect():

@@ -479,8 +479,35 @@ def test_a_heavier_kl_lies_below_and_is_not_judged(known_once):
 def test_a_loss_that_is_neither_mean_nor_sum_is_not_judged(known_once):
     trained = bernoulli(2, 4, 15)
     loss = loss_of(trained, lambda error, kl: (error.sum(-1) + kl).sum().sqrt())
-    with pytest.raises(NotGivenError, match="neither a mean nor a sum"):
+    with pytest.raises(NotGivenError, match=r"twice it is 1\.41 times as large"):
         with_loss(trained, "bernoulli", loss)
+
+
+@pytest.mark.parametrize("reduce", [torch.mean, torch.sum])
+def test_a_loss_near_zero_is_still_a_mean_or_a_sum(known_once, reduce):
+    """Its values alone do not say which: two draws differ by more than it is."""
+    trained = bernoulli(2, 4, 15)
+    x = trained.train[:32]
+    plain = loss_of(trained, lambda error, kl: error.sum(-1) + kl)
+    torch.manual_seed(3)
+    average = torch.stack([plain(x).mean() for _ in range(50)]).mean().detach()
+    audited = subject(trained, "bernoulli", loss=lambda x: reduce(plain(x) - average))
+    with pytest.raises(NotGivenError, match="is not clear"):
+        checks.by_taking_twice(audited, x)
+    assert checks.per_image(audited, x) == reduce.__name__
+
+
+@pytest.mark.parametrize(
+    ("times", "word"), [(1, "mean"), (2, "sum"), (1.15, "mean"), (1.9, "sum")], ids=str
+)
+def test_a_loss_of_images_taken_twice(times, word):
+    x = bernoulli(2, 4, 15).train[:32]
+
+    def loss(images):
+        return torch.tensor(-3.0) * (times if len(images) > len(x) else 1.0)
+
+    audited = subject(bernoulli(2, 4, 15), "bernoulli", loss=loss)
+    assert checks.by_taking_twice(audited, x) == word
 
 
 @pytest.mark.parametrize(
@@ -491,7 +518,8 @@ def test_a_constant_left_out_is_named(sigma, verdict):
     trained = gaussian(0, 8, sigma, 15)
     seen = with_loss(trained, sigma, trained.loss)
     assert seen.verdict is verdict
-    assert f"{64 * math.log(sigma * math.sqrt(2 * math.pi)):.1f} nats" in seen.reason
+    constant = f"{64 * math.log(sigma * math.sqrt(2 * math.pi)):.1f} nats".replace("-", "−")
+    assert constant in seen.reason
 
 
 # Planted faults: an estimator of log p(x)

@@ -181,7 +181,10 @@ def test_parameters_that_cannot_be_seen_and_those_that_can():
     assert len(Subject(X, None, layer, None, None).parameters()) == 2
     assert len(Subject(X, frozen, layer, None, None, modules=[layer, layer]).parameters()) == 2
     with pytest.raises(NotGivenError, match="give modules="):
+        Subject(X, lambda x: (x, x), None, None, None).parameters()
+    with pytest.raises(NotGivenError, match="all 2 parameters behind the callables are frozen"):
         Subject(X, frozen, None, None, None).parameters()
+    assert Subject(X, frozen, layer, None, None).frozen() == (2, 4)
 
 
 def test_a_mean_for_other_images_is_refused():

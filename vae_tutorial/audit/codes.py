@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vae_tutorial.audit.findings import Bars, Finding, Verdict
+from vae_tutorial.audit.findings import Bars, Finding, Verdict, number, with_error
 from vae_tutorial.audit.subject import (
     FEWEST_IMAGES,
     MOST_IMAGES,
@@ -58,6 +58,7 @@ POWERS = (  # of σ, by which noise is multiplied by mistake
 )
 GRADIENT_IMAGES = 16
 PASSES, EXACT = 0.1, 0.1  # a share of the gradient that is none; how near 1 it should be
+RUN_AWAY = 1e8  # a variance, of whose deviation float32's rounding is a thousandth of a mean near 1
 HOW_TO_DRAW = (
     "draw was not given: draw=lambda x: model.reparameterize(*model.encode(x)), or whatever "
     "training calls, lets the noise be judged"
@@ -74,8 +75,8 @@ LISTED = 8  # latents whose KL is printed
 DRAWN_AS_BARS = 64  # of latents, or of principal axes: the largest
 IMAGES_PER_LATENT = 2  # from which eigenvalues are known well enough
 NO_LAW = (
-    f"more than {COLLAPSED} (no law tells how much: it needs a Gaussian p(x|z) with decode or σ, "
-    "and more images than latents)"
+    f"more than {COLLAPSED}; how much, a law tells only for a Gaussian p(x|z) of known σ and more "
+    "images than latents"
 )
 IDLE = (
     "The decoder ignores z: every reconstruction is the same image. Usual causes: the squared "
@@ -169,15 +170,15 @@ def _repeated(
     elif moved > limit:
         verdict = Verdict.CANNOT_TELL
         reason = (
-            f"encode's numbers are as large as {largest:.3g} and its codes lie so close to each "
-            "other that rounding moves them as far. What has driven them there is told "
-            "by the lines on the loss and on the rate."
+            f"encode's numbers are as large as {number(largest, '.3g')} and its codes lie so close "
+            "to each other that rounding moves them as far. What has driven them there is told by "
+            "the lines on the loss and on the rate."
         )
     return Finding(
         "repeats",
         verdict,
-        f"{how}, codes differ by {moved:.2g} of their spread",
-        f"nothing but rounding (< {limit:.1g})",
+        f"{how}, codes differ by {number(moved, '.2g')} of their spread",
+        f"nothing but rounding (< {number(limit, '.1g')})",
         reason,
         "09-training",
         value=moved,
@@ -213,9 +214,9 @@ def noise_of_draws(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "draws",
         verdict,
-        f"(z − mean)/σ has mean {noise.mean:.3f} ± {noise.mean_error:.3f} and deviation "
-        f"{noise.deviation:.3g} ± {noise.deviation_error:.2g}; distance from N(0, 1) "
-        f"{noise.distance:.3f} (p = {noise.p_value:.1g})",
+        f"(z − mean)/σ has mean {with_error(noise.mean, noise.mean_error, '.3f')} and deviation "
+        f"{with_error(noise.deviation, noise.deviation_error, '.3g', '.2g')}; distance from N(0, "
+        f"1) {number(noise.distance, '.3f')} ({_chance(noise.p_value)})",
         f"0, 1, and a distance that chance explains (p > {KS_LIMIT:g})",
         reason,
         "08-reparameterization",
@@ -243,7 +244,13 @@ def gradient_of_draws(subject: Subject) -> Iterator[Finding]:
     with torch.enable_grad():
         posterior, z = _posterior(subject, x), subject.draw_of(x).double()
         if not posterior.mean.requires_grad:
-            raise NotGivenError("encode keeps no gradient: give it without no_grad and detach")
+            raise NotGivenError(
+                "encode keeps no gradient: it is frozen, or called under no_grad or detach"
+            )
+        largest = variances(posterior).max().item()
+        if largest > RUN_AWAY:
+            yield _drowned(largest)
+            return
         weights = subject.noise(*z.shape, seed=1)
         noise = whitened(_detached(posterior), z.detach())
         added = posterior.draw(noise.unsqueeze(0))[0] - posterior.mean
@@ -253,6 +260,19 @@ def gradient_of_draws(subject: Subject) -> Iterator[Finding]:
     if not _inner(by_mean, by_mean) > 0:
         raise NotGivenError("the parameters behind encode were not found: give modules=")
     yield _passed(whole, {"mean": by_mean, "log-variance": by_noise})
+
+
+def _drowned(largest: float) -> Finding:
+    return Finding(
+        "gradient",
+        Verdict.CANNOT_TELL,
+        f"variances of q(z|x) are as large as {number(largest, '.3g')}",
+        f"below {number(RUN_AWAY, 'g')}, where a mean is not lost in the rounding of a draw",
+        "What has driven them there is told by the lines on the loss and on the rate.",
+        "08-reparameterization",
+        value=largest,
+        limit=RUN_AWAY,
+    )
 
 
 def log_variances_at_a_bound(subject: Subject) -> Iterator[Finding]:
@@ -266,11 +286,12 @@ def log_variances_at_a_bound(subject: Subject) -> Iterator[Finding]:
     share = stuck.double().mean().item()
     error = stuck.double().mean(1).std().item() / math.sqrt(len(x))
     bounds = posterior.log_variance.detach()[stuck].unique().tolist()
-    where = f" ({bounds[0]:.3g} to {bounds[-1]:.3g})" if bounds else ""
+    where = f" ({number(bounds[0], '.3g')} to {number(bounds[-1], '.3g')})" if bounds else ""
     yield Finding(
         "log-variances",
         Verdict.LOOK if share > AT_A_BOUND else Verdict.SOUND,
-        f"{share:.1%} ± {error:.1%} of them lie at a bound{where}, where no gradient passes",
+        f"{share:.1%} ± {error:.1%} of the log-variances lie at a bound{where}, where no gradient "
+        "passes",
         f"at most {AT_A_BOUND:.0%}",
         "Every variance is a constant. If that was not meant, the encoder's second output is not "
         "used."
@@ -481,10 +502,10 @@ def _cause(drawn: Drawn, noise: Noise) -> str:
         )
     if abs(noise.deviation - 1) > SCALE_MARGIN:
         return (
-            f"The noise is {noise.deviation:.3g} times what the KL charges for{steepness}: codes "
-            "pay for noise that they do not have, or have noise that they do not pay for. Draw "
-            "z = mean + σ ε with ε from torch.randn_like; with a Cholesky factor L, mean + L ε, "
-            "and not Lᵀ ε."
+            f"The noise is {number(noise.deviation, '.3g')} times what the KL charges "
+            f"for{steepness}: codes pay for noise that they do not have, or have noise that they "
+            "do not pay for. Draw z = mean + σ ε with ε from torch.randn_like; with a Cholesky "
+            "factor L, mean + L ε, and not Lᵀ ε."
         )
     return (
         "The noise has the right scale but is not normal, so the KL is not that of the "
@@ -498,7 +519,7 @@ def _steepness(deviation: Tensor, sigma: Tensor) -> str:
     if logs.std() < SPREAD_OF_LOGS:
         return ""
     power, error = slope(logs, (deviation.abs() + TINY).log())
-    return f", and grows as σ to the power {power:.2f} ± {error:.2f}"
+    return f", and grows as σ to the power {with_error(power, error, '.2f')}"
 
 
 def shares(whole: list[Tensor], paths: list[list[Tensor]]) -> list[float]:
@@ -522,7 +543,7 @@ def _passed(whole: list[Tensor], paths: dict[str, list[Tensor]]) -> Finding:
     cut = [name for name, share in parts.items() if abs(share) < PASSES]
     exact = all(abs(share - 1) < EXACT for share in parts.values())
     parts = {name: round(share, 6) + 0.0 for name, share in parts.items()}  # no "-0.00"
-    said = " and ".join(f"{share:.2f} by the {name}" for name, share in parts.items())
+    said = " and ".join(f"{number(share, '.2f')} by the {name}" for name, share in parts.items())
     reason = (
         f"Training cannot move the {' or the '.join(cut)} by way of the decoder. Usual causes: "
         "sample() for rsample(), detach(), .data, no_grad, or a draw made by torch.normal."
@@ -616,7 +637,7 @@ def rate(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "rate",
         verdict,
-        f"q(z|x) costs {nats:.2f} ± {error:.2f} nats an image",
+        f"q(z|x) costs {with_error(nats, error, '.2f')} nats an image",
         expected,
         reason,
         "07-linear",
@@ -675,12 +696,16 @@ class Rate(NamedTuple):
             idle = self.nats < COLLAPSED
             return Verdict.LOOK if idle else Verdict.SOUND, NO_LAW, IDLE_WITHOUT_LAW
         law, sigma = self.law, math.sqrt(self.variance.value)
-        told = f"{law:.2f} by the law of linear models at σ = {sigma:.3g} {self.variance.source}"
+        told = (
+            f"{number(law, '.2f')} by the law of linear models at σ = {number(sigma, '.3g')} "
+            f"{self.variance.source}"
+        )
         if law < COLLAPSED and self.nats < WORTH:
             largest = self.spectrum.eigenvalues[0].item()
             words = (
-                f" The largest eigenvalue of {self.spectrum.images} images is {largest:.3g}: "
-                f"σ < {math.sqrt(largest):.3g} is needed if z is to be used."
+                f" The largest eigenvalue of {self.spectrum.images} images is "
+                f"{number(largest, '.3g')}: σ < {number(math.sqrt(largest), '.3g')} is needed if z "
+                "is to be used."
             )
             return Verdict.LOOK, told, FORETOLD + words
         if self.nats < COLLAPSED and law > WORTH:
@@ -696,21 +721,34 @@ def _activity(cost: Estimate, found: Rate) -> Finding:
     """How many latents are used, beside how many eigenvalues exceed σ²."""
     active = int((cost.mean > ACTIVE).sum())
     order = cost.mean.argsort(descending=True)[:LISTED].tolist()
-    listed = ", ".join(f"{cost.mean[j]:.2f} ± {cost.standard_error[j]:.2f}" for j in order)
-    more = ", …" if found.latent > LISTED else ""
-    if found.variance is None:
-        promised, expected = found.latent, "as many as the images need"
-    else:
-        promised = found.promised
-        expected = f"{promised} eigenvalues of the images exceed σ²"
+    listed = ", ".join(with_error(cost.mean[j], cost.standard_error[j], ".2f") for j in order)
+    listed = f": {listed}, …" if found.latent > LISTED else f": {listed}"
+    reason = (
+        "Most latents are idle: they are drawn from the prior, whatever the image is. They do no "
+        "harm, but the model is smaller than it looks. Usual causes: a KL that weighs too much, "
+        "or more latents than training could use."
+    )
+    if active == 0:
+        listed = f" (the largest {number(cost.mean.max(), '.1g')})"
+        reason = (
+            "No latent is used: whatever the image is, z is drawn from the prior, and the model "
+            "has collapsed. See the line on the rate."
+        )
+    promised = found.latent if found.variance is None else found.promised
+    expected = "at least half of them"
+    if found.variance is not None:
+        expected = "any number: no eigenvalue of the images is above σ²"
+        if promised:
+            expected = (
+                f"at least half of the {promised} that a linear model would use (eigenvalues of "
+                "the images above σ²)"
+            )
     return Finding(
         "active units",
         Verdict.LOOK if 2 * active < promised else Verdict.SOUND,
-        f"{active} of {found.latent} latents cost more than {ACTIVE} nats: {listed}{more}",
+        f"{active} of {found.latent} latents cost more than {ACTIVE} nats{listed}",
         expected,
-        "Most latents are idle: they are drawn from the prior, whatever the image is. They do no "
-        "harm, but the model is smaller than it looks. Usual causes: a KL that weighs too much, "
-        "or more latents than training could use.",
+        reason,
         "07-linear",
         value=float(active),
         limit=promised / 2,
@@ -742,9 +780,11 @@ def prior_moments(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "prior",
         Verdict.SOUND if near else Verdict.LOOK,
-        f"codes of all images have means up to {shift:.2g} ({means.max():.0f} standard errors), "
-        f"variances {low:.2g} to {high:.2g} and correlations up to {correlation:.2f}; for their "
-        f"means and variances alone N(0, I) costs {found.nats:.2f} ± {found.nats_error:.2f} nats",
+        f"codes of all images have means up to {number(shift, '.2g')} "
+        f"({number(means.max(), '.0f')} standard errors), variances {number(low, '.3g')} to "
+        f"{number(high, '.3g')} and correlations up to {number(correlation, '.2f')}; for their "
+        "means and variances alone N(0, I) costs "
+        f"{with_error(found.nats, found.nats_error, '.2f')} nats",
         "near 0, 1 and 0; no trained model meets them exactly",
         "Draws from N(0, I) are not where the codes are, so decoded they look worse than "
         "reconstructions. " + MODEL_THE_CODES,
@@ -801,6 +841,11 @@ def largest_correlation(posterior: Posterior) -> float:
     return (covariance * root * root.unsqueeze(1)).fill_diagonal_(0).abs().max().item()
 
 
+def _chance(p_value: float) -> str:
+    """A p-value in words: none is 0, but one may be too small for float64."""
+    return f"p < {number(TINY, 'g')}" if p_value < TINY else f"p = {number(p_value, '.1g')}"
+
+
 def _two_sample(subject: Subject, posterior: Posterior) -> Finding:
     noise = subject.noise(1, *posterior.mean.shape, seed=2)
     distance, p_value = farthest_direction(posterior.draw(noise)[0])
@@ -809,7 +854,7 @@ def _two_sample(subject: Subject, posterior: Posterior) -> Finding:
         "prior",
         _graded(distance, DISTANCE_FROM_PRIOR),
         f"along the worst direction {distance:.0%} ± {error:.0%} of the codes would have to move "
-        f"to be normal (p = {p_value:.1g})",
+        f"to be normal ({_chance(p_value)})",
         f"less than {DISTANCE_FROM_PRIOR[0]:.0%}",
         "The codes of all images do not fill N(0, I): a draw from it need not look like an image. "
         + MODEL_THE_CODES,
@@ -856,7 +901,7 @@ def holes(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "holes",
         _graded(share, IN_HOLES),
-        f"{share:.0%} ± {error:.0%} of N(0, I) lies where codes are rarer than around "
+        f"{share:.1%} ± {error:.1%} of N(0, I) lies where codes are rarer than around "
         f"{HELD:.0%} of other images' codes",
         f"{1 - HELD:.0%} if the codes filled the prior; less than {IN_HOLES[0]:.0%}",
         "The prior has holes: the decoder was never trained on most of its draws, so samples are "
@@ -905,8 +950,9 @@ def samples(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "samples",
         _graded(ratio, FARTHER),
-        f"decoded draws of N(0, I) lie {ratio:.2f} ± {error:.2f} times as far from the nearest "
-        f"image as decoded codes do ({far.mean:.3g} and {near.mean:.3g}, squared)",
+        f"decoded draws of N(0, I) lie {with_error(ratio, error, '.2f')} times as far from the "
+        f"nearest image as decoded codes do ({number(far.mean, '.3g')} and "
+        f"{number(near.mean, '.3g')}, squared)",
         f"less than {FARTHER[0]:g}",
         "Reconstructions are better than samples, because the decoder has not seen what N(0, I) "
         "draws; a draw of N(mean, σ²) of one image only makes that image again. " + MODEL_THE_CODES,
@@ -921,7 +967,7 @@ def _same_image(shown: float) -> Finding:
     return Finding(
         "samples",
         Verdict.LOOK,
-        f"decoded codes explain {shown:.1%} of the variance of their images",
+        f"decoded codes explain {number(shown, '.1%')} of the variance of their images",
         f"more than {SAME_IMAGE:.0%}",
         "What is decoded has nothing to do with the image that was encoded: the decoder ignores z, "
         "or is not trained. See the lines on the rate.",
@@ -963,15 +1009,17 @@ def latent_scale(subject: Subject) -> Iterator[Finding]:
     error = factor * (whole.deviation_error / whole.deviation).item()
     noise = (variances(posterior).mean() / whole.deviation.square()).item()
     measured = (
-        f"all latents together have mean {whole.mean.item():.3g} ± {whole.mean_error.item():.1g} "
-        f"and deviation {whole.deviation.item():.4g} ± {whole.deviation_error.item():.1g}, of "
-        f"whose square q's σ² is {noise:.1%}: scale {factor:.5g} ± {error:.1g}"
+        "all latents together have mean "
+        f"{with_error(whole.mean.item(), whole.mean_error.item(), '.3g', '.1g')} and deviation "
+        f"{with_error(whole.deviation.item(), whole.deviation_error.item(), '.4g', '.1g')}, of "
+        f"whose square q's σ² is {noise:.1%}: scale {with_error(factor, error, '.5g', '.1g')}"
     )
     if len(subject.latent_shape) > 2:  # (channels, height, width), or longer
         channels = (count, subject.latent_shape[0], -1)
         each = scale(posterior.mean.reshape(channels), variances(posterior).reshape(channels))
         measured += "; by channel, (mean, deviation) " + ", ".join(
-            f"({mean:.2g} ± {mean_error:.1g}, {deviation:.3g} ± {deviation_error:.1g})"
+            f"({with_error(mean, mean_error, '.2g', '.1g')}, "
+            f"{with_error(deviation, deviation_error, '.3g', '.1g')})"
             for mean, mean_error, deviation, deviation_error in list(zip(*each, strict=True))[
                 :MOST_CHANNELS
             ]
@@ -982,8 +1030,8 @@ def latent_scale(subject: Subject) -> Iterator[Finding]:
         Verdict.LOOK if left else Verdict.SOUND,
         measured,
         f"a scale between {1 / SCALE_LEFT:g} and {SCALE_LEFT:g}, where none is needed",
-        f"A second-stage model, such as diffusion, expects codes of deviation 1: give it "
-        f"(z − mean) · {factor:.5g}, and undo that before decoding. Another model's scale, such as "
+        "A second-stage model, such as diffusion, expects codes of deviation 1: give it (z − mean) "
+        f"· {number(factor, '.5g')}, and undo that before decoding. Another model's scale, such as "
         "0.18215, is not this one's.",
         "11-evaluation",
         value=factor,

@@ -2,14 +2,38 @@
 
 import json
 import math
+import textwrap
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 from torch import Tensor
 
 WIDTH = 88  # columns of the report on a terminal
+MANY = 1e6  # from which a number is written by its power of ten
 NOT_JUDGED = "not judged"
+
+
+def number(value: SupportsFloat, form: str) -> str:
+    """A number as reports have it: a true minus sign, no "−0", three digits where it ran away.
+
+    >>> number(-0.25, "+.1f"), number(-1e-9, ".1f"), number(-7.26e26, ".1f")
+    ('−0.2', '0.0', '−7.26e+26')
+    """
+    value = float(value)
+    sign, digits = ("+", form[1:]) if form.startswith("+") else ("", form)
+    if abs(value) >= MANY and digits.endswith("f"):
+        digits = ".3g"
+    return f"{value:{sign}z{digits}}".replace("-", "−")
+
+
+def with_error(value: SupportsFloat, error: SupportsFloat, form: str, of_error: str = "") -> str:
+    """A number and its standard error, in the same form unless the error has its own.
+
+    >>> with_error(2.5, 0.25, "+.2f"), with_error(-1.5, 0.03125, ".3g", ".1g")
+    ('+2.50 ± 0.25', '−1.5 ± 0.03')
+    """
+    return f"{number(value, form)} ± {number(error, of_error or form.lstrip('+'))}"
 
 
 class Verdict(StrEnum):
@@ -71,6 +95,24 @@ class Report(NamedTuple):
         """1 if anything is wrong, else 0."""
         return int(bool(self.wrong))
 
+    @property
+    def advice(self) -> str:
+        """What to do with the report first, in a sentence or two.
+
+        >>> Report((), 2, 0.0).advice
+        'No check found a fault, which does not prove that there is none.'
+        """
+        verdicts = {found.verdict for found in self.findings}
+        first = self.findings[0].check if self.findings else ""
+        if Verdict.WRONG in verdicts:
+            return f"Mend “{first}” first: what is below it often follows from it."
+        if Verdict.LOOK in verdicts:
+            return (
+                f"Nothing is wrong beyond doubt. Look at “{first}” first: what is below it "
+                "often follows from it. Many sound models have a line to look at."
+            )
+        return "No check found a fault, which does not prove that there is none."
+
     def to_json(self) -> str:
         """The report for programs: numbers that are not known, or not finite, are null."""
         rows = [_plain(found._asdict()) for found in self.findings]
@@ -88,8 +130,9 @@ class Report(NamedTuple):
             for verdict in Verdict
         ]
         head = f"Audit of {self.images} images in {self.seconds:.0f} s: {', '.join(counts)}"
+        advice = textwrap.fill(self.advice, WIDTH)
         unjudged = [line for note in self.notes for line in _wrapped(f"{NOT_JUDGED:<12}{note}", 28)]
-        return "\n".join([head, *(_lines(found) for found in self.findings), *unjudged])
+        return "\n".join([head, advice, *(_lines(found) for found in self.findings), *unjudged])
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:

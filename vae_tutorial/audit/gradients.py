@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_tutorial.audit.findings import Finding, Verdict
+from vae_tutorial.audit.findings import Finding, Verdict, number
 from vae_tutorial.audit.reading import (
     EXACT,
     ROUNDS,
@@ -49,6 +49,7 @@ BLOCKED = {
     "KL": "The KL has a value but no gradient, so it is printed and not trained. Leave out "
     "detach, item and no_grad.",
 }
+UNKNOWN = "The weights of the loss's values are not known well enough to be held against."
 UNEVEN = "The loss's gradient is not that of its values: a term is scaled, cut or detached in part."
 
 
@@ -83,14 +84,7 @@ def ledger(subject: Subject) -> Iterator[Finding]:
     encoder, decoder = sides(subject, parameters)
     if not (encoder and decoder):
         side = "decode" if encoder else "encode"
-        yield Finding(
-            "gradients",
-            Verdict.CANNOT_TELL,
-            f"{side} gives answers without a gradient",
-            "",
-            f"Give {side} as training calls it, without no_grad and detach.",
-            "08-reparameterization",
-        )
+        yield _silent(side, *subject.frozen())
         return
     if not subject.loss_of(subject.some(SIZES[1])).requires_grad:
         yield Finding(
@@ -113,6 +107,28 @@ def ledger(subject: Subject) -> Iterator[Finding]:
     else:
         silent_term = _without_values(subject, parameters, encoder, decoder)
         yield silent_term or _more_terms(reading, balanced)
+
+
+def _silent(side: str, frozen: int, count: int) -> Finding:
+    """A side whose answers have no gradient: frozen, as far as that can be seen, or cut off."""
+    measured = f"{side} gives answers without a gradient"
+    verdict = Verdict.CANNOT_TELL
+    reason = f"Give {side} as training calls it, without no_grad and detach."
+    if frozen:
+        measured += f"; {frozen} of {count} parameters behind the callables are frozen"
+        verdict = Verdict.LOOK
+        reason = (
+            f"If they were frozen in training too, {side} never learned: set requires_grad_(True). "
+            f"Else give {side} as training calls it, without no_grad and detach."
+        )
+    return Finding(
+        "gradients",
+        verdict,
+        measured,
+        "a gradient, as in training",
+        reason,
+        "08-reparameterization",
+    )
 
 
 def sides(subject: Subject, parameters: Sequence[Tensor]) -> tuple[set[int], set[int]]:
@@ -159,10 +175,10 @@ def gradients_of(
     owners = [sorted(encoder - decoder), sorted(decoder - encoder)]
     columns: list[list[Tensor]] = [[], []]
     moved: set[int] = set()
-    for number, x in enumerate(batches):
+    for place, x in enumerate(batches):
         total = None
         for turn in range(rounds):
-            seed = SEED + 2 * (number * rounds + turn)
+            seed = SEED + 2 * (place * rounds + turn)
             terms = _terms(subject, reading, x, seed, seed + reading.averaged)
             rows = [_flat_gradients(term, parameters) for term in terms]
             total = rows if total is None else _added(total, rows)
@@ -265,7 +281,7 @@ def _dead(
 def _judged(reading: Reading, found: Ledger) -> Finding:
     """Each term's gradient against what its values say."""
     fit = reading.fits[1]
-    (a, w, _), (_, w_se, _) = fit.coefficients, fit.standard_errors
+    (a, w, _), (a_se, w_se, _) = fit.coefficients, fit.standard_errors
     weighed = abs(w) > SURE * w_se
     ratios = {
         "decoder": (found.decoder_error / a, found.decoder_error_se / abs(a)),
@@ -273,19 +289,22 @@ def _judged(reading: Reading, found: Ledger) -> Finding:
     }
     if weighed:
         ratios["KL"] = (found.encoder_kl / w, found.encoder_kl_se / abs(w))
+    said = {name: number(round(ratio, 4), ".3g") for name, (ratio, _) in ratios.items()}
+    rest = max(found.encoder_rest, found.decoder_rest)
     measured = (
-        f"decoder: {ratios['decoder'][0]:.3g} × the error's gradient; encoder: "
-        f"{ratios['error'][0]:.3g} × the error's"
-        + (f", {ratios['KL'][0]:.3g} × the KL's" if weighed else "")
-        + f"; rest {max(found.encoder_rest, found.decoder_rest):.1%}; the error is "
-        f"{found.error_share:.0%} of what the encoder gets"
+        "of the gradient that the loss's values call for, there arrives: the error's at the "
+        f"decoder {said['decoder']}, the error's at the encoder {said['error']}"
+        + (f", the KL's at the encoder {said['KL']}" if weighed else "")
+        + f"; {rest:.1%} is neither; the error makes {found.error_share:.0%} of what the encoder "
+        "gets"
     )
     tolerance = LOOSE if reading.averaged else TIGHT
     blocked = [name for name, (ratio, se) in ratios.items() if abs(ratio) + SURE * se < SMALL]
     off = [name for name, (ratio, _) in ratios.items() if abs(ratio - 1) > tolerance]
-    rest = max(found.encoder_rest, found.decoder_rest)
     name = blocked[0] if blocked else (off[0] if off else "")
-    if blocked:
+    if abs(a) <= SURE * a_se:  # the error's weight is lost, as where the KL has run away
+        verdict, blocked = Verdict.CANNOT_TELL, []
+    elif blocked:
         verdict = Verdict.WRONG
     elif any(SURE * se > tolerance for _, se in ratios.values()):
         verdict = Verdict.CANNOT_TELL
@@ -298,8 +317,8 @@ def _judged(reading: Reading, found: Ledger) -> Finding:
         "gradients",
         verdict,
         measured,
-        "1 × each, as in the loss's values",
-        BLOCKED[name] if blocked else UNEVEN,
+        "1 of each",
+        BLOCKED[name] if blocked else UNKNOWN if verdict is Verdict.CANNOT_TELL else UNEVEN,
         "08-reparameterization",
         value=value,
         standard_error=error,
@@ -345,7 +364,8 @@ def _kl_alone(found: Ledger) -> Finding:
     return Finding(
         "gradients",
         Verdict.WRONG,
-        f"the encoder's gradient is the KL's alone, to {found.kl_rest:.1g} of its length",
+        f"the encoder's gradient is the KL's alone, to {number(found.kl_rest, '.1g')} of its "
+        "length",
         "the KL's and the error's",
         BLOCKED["error"],
         "08-reparameterization",

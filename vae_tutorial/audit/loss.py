@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vae_tutorial.audit.findings import Finding, Verdict
+from vae_tutorial.audit.findings import Finding, Verdict, number, with_error
 from vae_tutorial.audit.reading import (
+    BATCHES,
     EXACT,
     ROUNDS,
     SEED,
@@ -44,6 +45,7 @@ from vae_tutorial.audit.terms import (
 from vae_tutorial.models import DiagonalPosterior, Posterior, log_prior
 
 STATED_MARGIN = 1.1  # a stated σ² and the trained one, apart by less than 10 %, agree
+WHOLE = 0.01  # a part by which a weight may miss the whole number that was meant
 BETA_MARGIN = 1.02  # a β that was meant differs from 1 by more than 2 %
 FAR = 3.0  # σ² and the mean squared error agree within this factor on models trained briefly
 SPREAD_MARGIN = 2.0  # σ² beyond twice the largest eigenvalue: no latent pays, in a linear model
@@ -53,6 +55,7 @@ MOST_FOR_KL = 256  # images of the average KL
 DRAWS_FOR_KL = 64  # of each: the closed form is told from others to 0.1 nats
 RELATIVE_ROUNDING = 1e-6  # of a mean of float32's
 GREY_LEVELS = 255
+LEAST_NATS = 0.01  # an image: below it no power of ten is written
 CONSTANT_MARGIN = 0.01  # nats an image: a constant that was meant is as near as that
 
 
@@ -138,19 +141,22 @@ def closed_form(subject: Subject) -> Iterator[Finding]:
     drawn, formula = ratios.mean().item(), used.mean().item()
     limit = max(SURE * error, RELATIVE_ROUNDING * abs(drawn))
     numbers = {"value": formula - drawn, "standard_error": error, "limit": limit}
-    measured = f"{formula:.4g} nats an image by the loss's formula"
-    expected = f"{drawn:.4g} ± {error:.2g}, by {DRAWS_FOR_KL} draws an image"
+    form, of_error = (
+        (".4f", ".4f") if max(abs(formula), abs(drawn)) < LEAST_NATS else (".4g", ".2g")
+    )
+    measured = f"{number(formula, form)} nats an image by the loss's formula"
+    expected = f"{with_error(drawn, error, form, of_error)}, by {DRAWS_FOR_KL} draws an image"
     chapter = "06-gaussians"
     if reading.formula_is_wrong:
         yield _wrong_formula(reading, measured, expected, chapter, numbers)
     elif not reading.exact or abs(charged.kl) <= SURE * charged.kl_se:
-        why = "The loss's KL cannot be told from its other terms: "
-        why += (
-            "its weight is 0 within the error."
+        why = (
+            "Its weight is 0 within the error."
             if reading.exact
-            else f"{reading.unexplained:.2g} of its variance is neither an error nor a KL."
+            else f"{_share(reading)} is neither an error that this audit knows nor a KL."
         )
-        yield _found("KL", Verdict.CANNOT_TELL, "not isolated", "", why, chapter)
+        apart = "the loss's KL cannot be told from its other terms"
+        yield _found("KL", Verdict.CANNOT_TELL, apart, expected, why, chapter)
     else:
         sound = abs(formula - drawn) <= limit
         yield _found(
@@ -210,8 +216,14 @@ def exchange(subject: Subject) -> Iterator[Finding]:
     yield from _rate(subject, reading, charged, scale)
 
 
+def _share(reading: Reading) -> str:
+    """What is not explained of a loss, in words."""
+    share = number(100 * reading.unexplained, ".3g")
+    return f"{share}% of the loss's variance over {2 * BATCHES} batches"
+
+
 def _no_bound(reading: Reading) -> Finding:
-    share = f"{reading.unexplained:.2g} of the loss's variance is neither an error nor the KL"
+    share = f"{_share(reading)} is neither an error that this audit knows nor the KL"
     if reading.from_noise > 0.5 * reading.unexplained:
         return _found(
             "exchange rate",
@@ -227,9 +239,9 @@ def _no_bound(reading: Reading) -> Finding:
         Verdict.LOOK,
         share,
         f"at most {UNEXPLAINED:.0%}, and little beside the KL",
-        "The loss is not a weighted sum of an error and the KL, so it is no bound on log p(x). "
-        "Perceptual and adversarial terms do that, and free bits too; what follows from a bound "
-        "does not hold.",
+        "The loss is no weighted sum of an error and the KL, so it is not the ELBO. Perceptual and "
+        "adversarial terms do that, free bits, clipped values, and a bound of several draws "
+        "(IWAE), which is a bound all the same.",
         "04-bounds",
         value=reading.unexplained,
         limit=UNEXPLAINED,
@@ -251,8 +263,9 @@ def _other_draw(reading: Reading) -> Finding:
     return _found(
         "loss's draw",
         Verdict.LOOK if reading.draw == STILL else Verdict.WRONG,
-        f"z in the loss: {reading.draw}",
-        "mean + σ · noise, standard normal",
+        f"z in the loss: {reading.draw}, which explains all but "
+        f"{number(reading.unexplained, '.1g')} of the loss's variance",
+        "mean + σ · noise, with standard normal noise and σ = exp(½ log σ²)",
         reasons.get(reading.draw, usual),
         "08-reparameterization",
         value=reading.unexplained,
@@ -284,7 +297,7 @@ def _reduction(charged: Charges) -> Iterator[Finding]:
     def words(exponent: float) -> str:
         if math.isnan(exponent):
             return "not known"
-        return names.get(exponent, f"grows like batch^{exponent:.2g}")
+        return names.get(exponent, f"grows like batch^{number(exponent, '.2g')}")
 
     yield _found(
         "reduction",
@@ -309,13 +322,15 @@ def _weight_fault(
     subject: Subject, reading: Reading, charged: Charges, scale: Scale
 ) -> Finding | None:
     """What is wrong with a weight's sign or size, or None."""
-    if charged.error <= SURE * charged.error_se:
+    rewarded = charged.kl < -SURE * charged.kl_se
+    known = charged.error > SURE * charged.error_se
+    if not (known or rewarded):
         return _no_error(reading, charged)
     natural = charged.error * _natural(reading, scale)
-    measured = f"weight of the KL: {charged.kl:.3g} ± {charged.kl_se:.2g}"
-    expected = f"about {natural:.2g}, and above 0"
+    measured = f"weight of the KL: {with_error(charged.kl, charged.kl_se, '.3g', '.2g')}"
+    expected = f"about {number(natural, '.2g')}, and above 0" if known else "above 0"
     numbers = {"value": charged.kl, "standard_error": charged.kl_se, "limit": 0.0}
-    if charged.kl < -SURE * charged.kl_se:
+    if rewarded:
         reason = (
             "The KL is rewarded: its sign is turned round, and it grows without end. The loss is "
             "error + KL, with KL = 0.5 * (mean**2 + log_var.exp() - 1 - log_var) ≥ 0."
@@ -339,7 +354,7 @@ def _no_error(reading: Reading, charged: Charges) -> Finding:
     return _found(
         "exchange rate",
         Verdict.WRONG if reading.exact else Verdict.CANNOT_TELL,
-        f"weight of the error: {charged.error:.3g} ± {charged.error_se:.2g}",
+        f"weight of the error: {with_error(charged.error, charged.error_se, '.3g', '.2g')}",
         "above 0",
         "The loss does not charge what the decoder makes of z. Look for a sign, or for an error "
         "that is not of decode(z).",
@@ -359,11 +374,22 @@ def _rate(subject: Subject, reading: Reading, charged: Charges, scale: Scale) ->
 
 
 def _formula(reading: Reading, charged: Charges) -> str:
-    fit = "1" if reading.unexplained < EXACT else f"{1 - reading.unexplained:.4f}"
+    fit = "1" if reading.unexplained < EXACT else number(1 - reading.unexplained, ".4f")
+
+    def added(weight: float, form: str) -> str:
+        return f"{'+' if weight > 0 else '−'} {number(abs(weight), form)}"
+
+    constant = ""
+    if abs(charged.constant) > SURE * charged.constant_se:
+        constant = f" {added(charged.constant, '.3g')}"
     return (
-        f"loss = {charged.error:.4g} × {reading.error} + {charged.kl:.4g} × KL "
-        f"{charged.constant:+.3g} an image (R² = {fit})"
+        f"loss = {number(charged.error, '.4g')} × {reading.error} {added(charged.kl, '.4g')} × KL"
+        f"{constant}, by {2 * BATCHES} batches (R² = {fit})"
     )
+
+
+def _is(weight: float, whole: float) -> bool:
+    return math.isclose(weight, whole, rel_tol=WHOLE)
 
 
 def _cause(subject: Subject, charged: Charges) -> str:
@@ -371,15 +397,19 @@ def _cause(subject: Subject, charged: Charges) -> str:
     pixels, latent = subject.pixels, subject.latent
 
     def averaged(weight: float, count: int) -> bool:
-        return count > 1 and any(
-            math.isclose(weight * count, whole, rel_tol=0.01) for whole in (0.5, 1.0)
-        )
+        return count > 1 and any(_is(weight * count, whole) for whole in (0.5, 1.0))
 
     causes = []
     if averaged(charged.error, pixels):
-        causes.append(f"the error is an average over {pixels} pixels where the bound has a sum")
+        causes.append(
+            f"the error is an average over {pixels} pixels where the bound has a sum (sum over an "
+            "image's pixels, then average over images)"
+        )
     if averaged(charged.kl, latent):
-        causes.append(f"the KL is an average over {latent} latents where the bound has a sum")
+        causes.append(
+            f"the KL is an average over {latent} latents where the bound has a sum (sum over an "
+            "image's latents, then average over images)"
+        )
     return f" The weights say why: {', and '.join(causes)}." if causes else ""
 
 
@@ -388,8 +418,8 @@ def _gaussian(subject: Subject, reading: Reading, charged: Charges, scale: Scale
     variance = charged.ratio / 2
     sigma = math.sqrt(variance)
     levels = round(GREY_LEVELS * sigma, 2 - math.floor(math.log10(GREY_LEVELS * sigma)))
-    grey = f", {levels:,g} grey levels" if scale.unit_interval else ""
-    measured = f"{_formula(reading, charged)}: trained with σ = {sigma:.3g}{grey}"
+    grey = f", {number(levels, ',g')} grey levels" if scale.unit_interval else ""
+    measured = f"{_formula(reading, charged)}: trained with σ = {number(sigma, '.3g')}{grey}"
     numbers = {"value": variance, "standard_error": variance * charged.relative_se}
     stated = likelihood_of(subject)
     if stated is not None and stated.name == "bernoulli":
@@ -398,15 +428,15 @@ def _gaussian(subject: Subject, reading: Reading, charged: Charges, scale: Scale
         )
     if stated is not None and stated.sigma is not None:
         return _against_stated(measured, stated.sigma, charged, numbers)
-    expected = f"σ² near the mean squared error, {scale.squared:.3g} a pixel"
+    expected = f"σ² near the mean squared error, {number(scale.squared, '.3g')} a pixel"
     cause = _cause(subject, charged)
     eigenvalues, images = subject.once(spectrum)
     largest = eigenvalues[0].item()
     if images >= FEW_FOR_EIGENVALUES and variance > SPREAD_MARGIN * largest:
         reason = (
-            f"A decoder with σ² = {variance:.3g} has no use for any latent: the largest eigenvalue "
-            f"of {images} images is {largest:.3g}. The KL goes to 0. Give the KL less weight, or "
-            f"the error more.{cause}"
+            f"A decoder with σ² = {number(variance, '.3g')} has no use for any latent: the largest "
+            f"eigenvalue of {images} images is {number(largest, '.3g')}. The KL goes to 0. Give "
+            f"the KL less weight, or the error more.{cause}"
         )
         numbers["limit"] = SPREAD_MARGIN * largest
         return _found("exchange rate", Verdict.WRONG, measured, expected, reason, **numbers)
@@ -415,8 +445,8 @@ def _gaussian(subject: Subject, reading: Reading, charged: Charges, scale: Scale
     surer = "less sure" if times > 1 else "surer"
     warm = "" if times > 1 else " A warm-up of the KL that never arrives looks so too."
     reason = (
-        f"Your loss is the bound of a decoder {max(times, 1 / times):.3g} times {surer} than its "
-        f"errors are (in σ²). Best is σ² = the mean squared error.{warm}{cause}"
+        f"Your loss is the bound of a decoder {number(max(times, 1 / times), '.3g')} times {surer} "
+        f"than its errors are (in σ²). Best is σ² = the mean squared error.{warm}{cause}"
     )
     numbers["limit"] = FAR * scale.squared if times > 1 else scale.squared / FAR
     verdict = Verdict.LOOK if far else Verdict.SOUND
@@ -433,9 +463,10 @@ def _against_stated(
         "exchange rate",
         Verdict.WRONG if abs(apart) > limit else Verdict.SOUND,
         measured,
-        f"σ = {sigma:.3g}, as stated",
-        f"Your loss is the bound of a decoder {math.exp(abs(apart)):.3g} times {surer} (in σ²) "
-        "than it says. Weigh the squared error by 1 / 2σ², summed over pixels, and the KL by 1.",
+        f"σ = {number(sigma, '.3g')}, as stated",
+        f"Your loss is the bound of a decoder {number(math.exp(abs(apart)), '.3g')} times {surer} "
+        "(in σ²) than it says. Weigh the squared error by 1 / 2σ², summed over pixels, and the KL "
+        "by 1.",
         **numbers,
         limit=sigma**2 * math.exp(math.copysign(limit, apart)),
     )
@@ -458,7 +489,7 @@ def _unlike_stated(
 def _in_nats(subject: Subject, reading: Reading, charged: Charges) -> Finding:
     """β, the weight of the KL where the error is a −log p."""
     beta, error = charged.ratio, charged.ratio * charged.relative_se
-    measured = f"{_formula(reading, charged)}: β = {beta:.4g} ± {error:.2g}"
+    measured = f"{_formula(reading, charged)}: β = {with_error(beta, error, '.4g', '.2g')}"
     numbers = {"value": beta, "standard_error": error}
     stated = likelihood_of(subject)
     name = stated.name if stated else ""
@@ -468,18 +499,20 @@ def _in_nats(subject: Subject, reading: Reading, charged: Charges) -> Finding:
     if name == "gaussian" and reading.error in (LOGITS, PROBABILITIES):
         return _unlike_stated(reading, measured, "a squared error, as a Gaussian has", numbers)
     limit = max(BETA_MARGIN - 1, SURE * error)
-    low = "A warm-up that never arrives ends so. " if beta < 1 else ""
+    meant, off = "Unless β is meant, the", Verdict.LOOK
+    if subject.pixels > 1 and _is(charged.error * subject.pixels, 1) and _is(charged.kl, 1):
+        meant, off = "The", Verdict.WRONG  # nobody states a β that is the number of pixels so
+    low = " A warm-up that never arrives ends so." if beta < 1 else ""
     reason = (
-        f"Unless β is meant, the loss is not the bound: it charges a nat of KL {beta:.3g} times. "
-        f"{low}{_cause(subject, charged).strip()}"
+        f"{meant} loss is not the bound: it charges a nat of KL {number(beta, '.3g')} times."
+        f"{low}{_cause(subject, charged)}"
     )
-    verdict = Verdict.SOUND if abs(beta - 1) <= limit else Verdict.LOOK
     return _found(
         "exchange rate",
-        verdict,
+        Verdict.SOUND if abs(beta - 1) <= limit else off,
         measured,
         "β = 1 for a bound on log p(x)",
-        reason.strip(),
+        reason,
         "10-choices",
         **numbers,
         limit=1 + math.copysign(limit, beta - 1),
@@ -488,7 +521,7 @@ def _in_nats(subject: Subject, reading: Reading, charged: Charges) -> Finding:
 
 def _other_error(reading: Reading, charged: Charges, scale: Scale) -> Finding:
     """A Laplace's scale for an absolute error; a root is an error of no usual likelihood."""
-    measured = f"{_formula(reading, charged)}: w / a = {charged.ratio:.3g}"
+    measured = f"{_formula(reading, charged)}: w / a = {number(charged.ratio, '.3g')}"
     numbers = {"value": charged.ratio, "standard_error": charged.ratio * charged.relative_se}
     if reading.error == ROOT:
         reason = "The root of a squared error is no pixel's log-likelihood. Leave the root out."
@@ -498,8 +531,10 @@ def _other_error(reading: Reading, charged: Charges, scale: Scale) -> Finding:
         "exchange rate",
         Verdict.LOOK if max(times, 1 / times) > FAR else Verdict.SOUND,
         measured,
-        f"the scale of a Laplace, near the mean absolute error, {scale.absolute:.3g} a pixel",
-        f"Your loss is the bound of a Laplace decoder whose scale is {times:.3g} times its error.",
+        f"the scale of a Laplace, near the mean absolute error, {number(scale.absolute, '.3g')} a "
+        "pixel",
+        f"Your loss is the bound of a Laplace decoder whose scale is {number(times, '.3g')} times "
+        "its error.",
         **numbers,
     )
 
@@ -532,16 +567,24 @@ def units(subject: Subject) -> Iterator[Finding]:
     nats = _mean_loss(subject, reading, charged) / unit - present + full
     bits = nats / pixels / math.log(2)
     grey = reading.error == SQUARED and scale.unit_interval
-    levels = f" ({bits + 8:.3g} at 256 grey levels)" if grey else ""
+    levels = f" ({number(bits + 8, '.3g')} at 256 grey levels)" if grey else ""
     most = uniform_bits(subject, reading, scale)
+    constant = ""
+    if not part:
+        constant = f"; the loss has a constant of its own, {number(present, '.4g')} nats"
+    elif full:
+        has = f"{number(full, '.4g')} nats, the loss has {part}"
+        constant = f"; of the likelihood's constant, {has}"
     worse = bits - SURE * error / pixels / math.log(2) > most
     verdict = Verdict.SOUND if part else Verdict.CANNOT_TELL
     yield _found(
         "units",
         Verdict.LOOK if worse else verdict,
-        f"−ELBO {nats:.4g} nats an image, {bits:.3g} bits a dimension{levels}; of its constant, "
-        f"{full:.4g}, the loss has {part or format(present, '.4g')}",
-        f"at most {most:.3g} bits a dimension, as a uniform code needs" if most < math.inf else "",
+        f"−ELBO {number(nats, '.4g')} nats an image, {number(bits, '.3g')} bits a dimension"
+        f"{levels}{constant}",
+        f"at most {number(most, '.3g')} bits a dimension, as a uniform code needs"
+        if most < math.inf
+        else "a value that other models' can be compared with",
         "Without any model, a uniform code of the pixels' range needs fewer bits than the model "
         "that this loss states. So the figure is no description length: the loss's σ or β is not "
         "that of the model, or the model is not trained. See the exchange rate."

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vae_tutorial.audit.findings import Finding, Verdict
+from vae_tutorial.audit.findings import Finding, Verdict, number, with_error
 from vae_tutorial.audit.subject import (
     MOST_IMAGES,
     MOST_NUMBERS,
@@ -49,6 +49,10 @@ LEAKED = 0.01  # of the held-out images that may occur in the data by chance
 WORTH = 0.02  # nats a pixel that a difference must have to be worth a look
 
 GAUSSIAN = "06-gaussians"
+OUT_OF_THE_DECODER = (
+    "out of the decoder. If the loss is meant for probabilities, give this audit a decode that "
+    "undoes the sigmoid (torch.logit), or a Bernoulli of torch."
+)
 
 
 class View(NamedTuple):
@@ -72,7 +76,7 @@ class Average(NamedTuple):
         return cls(values.mean().item(), values.std().item() / math.sqrt(len(values)))
 
     def __format__(self, form: str) -> str:
-        return f"{self.mean:{form}} ± {self.error:{form.lstrip('+')}}"
+        return with_error(self.mean, self.error, form)
 
 
 class Levels(NamedTuple):
@@ -214,7 +218,8 @@ def inside(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "support",
         Verdict.WRONG if outside > 0 else Verdict.SOUND,
-        f"{outside:.1%} of the pixels lie outside [0, 1] ({x.min():.3g} to {x.max():.3g})",
+        f"{outside:.1%} of the pixels lie outside [0, 1] ({number(x.min(), '.3g')} to "
+        f"{number(x.max(), '.3g')})",
         "none, under a Bernoulli",
         "Outside [0, 1] a logit that grows without end lowers the loss without end. Rescale the "
         "images, or take a Gaussian.",
@@ -233,8 +238,8 @@ def grey(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "grey pixels",
         Verdict.LOOK if share > 0 else Verdict.SOUND,
-        f"{share:.1%} of the pixels are neither 0 nor 1; no cross-entropy is below {floor:.1f} "
-        "nats an image",
+        f"{share:.1%} of the pixels are neither 0 nor 1"
+        + (f"; no cross-entropy is below {floor:.1f} nats an image" if share > 0 else ""),
         "none, under a Bernoulli",
         "Cross-entropy on grey pixels is not a log-likelihood: a perfect copy still costs that "
         "floor, and no comparison with other models holds. Binarize the images, or take a "
@@ -262,35 +267,76 @@ def bernoulli_score(x: Tensor, logits: Tensor) -> Tensor:
     return -binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
 
 
+def as_probabilities(x: Tensor, decoded: Tensor) -> Tensor:
+    """The cross-entropy of images by decoded numbers that are read as probabilities: (n,), nats."""
+    return -bernoulli_score(x, decoded.clamp(SLACK, 1 - SLACK).logit())
+
+
+def trained_as_probabilities(x: Tensor, decoded: Tensor) -> bool:
+    """Whether decoded numbers (n, D), of which some lie outside [0, 1], are meant as probabilities.
+
+    They tell of their images x: more than one frequency of all pixels does, which an untrained
+    model of nearly empty images does not. And a number between 0 and ½ stands for a pixel that is
+    mostly off, where a logit above 0 stands for one that is mostly on.
+    """
+    one_frequency = bernoulli_score(x, x.mean().logit(SLACK))  # (n,)
+    told = Average.of(-one_frequency - as_probabilities(x, decoded))
+    between = (decoded > 0) & (decoded < 0.5)
+    on = Average.of((x - 0.5).where(between, 0.0).sum(-1))  # pixels that are more on than off
+    return told.mean > ERRORS * told.error and on.mean < -ERRORS * on.error
+
+
 def logits(subject: Subject) -> Iterator[Finding]:
-    """A Bernoulli's decoder gives logits; if all lie in [0, 1], they were squeezed before."""
+    """A Bernoulli's decoder gives logits: no probabilities, and no numbers that miss a sigmoid.
+
+    Where all lie in [0, 1], they were squeezed before. Where some lie outside, and yet describe the
+    images better as probabilities than as logits, see `trained_as_probabilities`.
+    """
     if family(subject) != "bernoulli":
         return
     x, decoded, _, _ = bernoulli_view(subject, subject.some(), draws=1)
     x, decoded = x.clamp(0, 1), decoded[0]  # (n, D)
     low, high = decoded.min().item(), decoded.max().item()
     least, lost = WORTH * subject.pixels, Average.of(unreachable(x))
-    squeezed = low >= 0 and high <= 1 and lost.mean > ERRORS * lost.error + least
-    as_logits = -bernoulli_score(x, decoded)  # (n,), nats
-    as_probabilities = -bernoulli_score(x, decoded.clamp(SLACK, 1 - SLACK).logit())
-    gain = Average.of(as_logits - as_probabilities)
+    inside = low >= 0 and high <= 1
+    squeezed = inside and lost.mean > ERRORS * lost.error + least
+    by_logits, by_probabilities = -bernoulli_score(x, decoded), as_probabilities(x, decoded)
+    gain = Average.of(by_logits - by_probabilities)
     better = gain.mean > ERRORS * gain.error + least
-    suspected = squeezed or better
-    reason = (
-        f"Logits inside [0, 1] keep every probability between 0.50 and 0.73, which costs "
-        f"{lost.mean:.1f} nats an image even without latents. Sigmoid was applied twice: take it "
-        if squeezed
-        else "These look like probabilities or means of pixels, not like logits: take a sigmoid "
-    )
+    trained_so = better and not inside and trained_as_probabilities(x, decoded)
+    if squeezed:
+        reason = (
+            "Logits inside [0, 1] keep every probability between 0.50 and 0.73, which costs "
+            f"{number(lost.mean, '.1f')} nats an image even without latents. Sigmoid was applied "
+            f"twice: take it {OUT_OF_THE_DECODER}"
+        )
+    elif trained_so:
+        reason = (
+            "Read as probabilities these fit far better, yet some lie outside [0, 1]: the decoder "
+            "has no sigmoid and its loss expects one. Train with binary_cross_entropy_with_logits, "
+            "or end the decoder in a sigmoid and give this audit torch.logit of it. But if the "
+            "loss is a squared error, only the likelihood is misstated: state a Gaussian."
+        )
+    elif not inside:
+        reason = (
+            "Some lie outside [0, 1], so no sigmoid made them. A model looks so that is hardly "
+            "trained, and so does a decoder without a sigmoid whose loss expects one: train with "
+            "binary_cross_entropy_with_logits."
+        )
+    else:
+        reason = (
+            "These look like probabilities or means of pixels, not like logits: take a sigmoid "
+            f"{OUT_OF_THE_DECODER}"
+        )
+    wrong = squeezed or trained_so
     yield Finding(
         "logits",
-        Verdict.WRONG if squeezed else Verdict.LOOK if better else Verdict.SOUND,
-        f"decoded pixels from {low:.3g} to {high:.3g}; cross-entropy "
-        f"{Average.of(as_logits):.1f} nats read as logits, {Average.of(as_probabilities):.1f} "
+        Verdict.WRONG if wrong else Verdict.LOOK if better else Verdict.SOUND,
+        f"decoded pixels from {number(low, '.3g')} to {number(high, '.3g')}; cross-entropy "
+        f"{Average.of(by_logits):.1f} nats read as logits, {Average.of(by_probabilities):.1f} "
         "read as probabilities",
-        "logits, of both signs" if suspected else "",
-        f"{reason}out of the decoder. If the loss is meant for probabilities, give this audit a "
-        "decode that undoes the sigmoid (torch.logit), or a Bernoulli of torch.",
+        "logits, of both signs",
+        reason,
         GAUSSIAN,
         value=gain.mean,
         standard_error=gain.error,
@@ -305,7 +351,7 @@ def saturated(subject: Subject) -> Iterator[Finding]:
     largest = bernoulli_view(subject, subject.some(), draws=1).decoded.abs().max().item()
     exact = _exact_probabilities(subject)
     beyond = largest > LARGEST_LOGIT or exact > 0
-    measured = f"the largest logit is ±{largest:.3g}"
+    measured = f"the largest logit is ±{number(largest, '.3g')}"
     if exact > 0:
         measured = f"{exact:.1%} of the probabilities are exactly 0 or 1"
     yield Finding(
@@ -346,8 +392,8 @@ def decoded_range(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "decoded means",
         Verdict.LOOK if stray > STRAY or better else Verdict.SOUND,
-        f"decoded pixels from {decoded.min():.3g} to {decoded.max():.3g}, {stray:.1%} of them far "
-        f"outside the data's {low:.3g} to {high:.3g}"
+        f"decoded pixels from {number(decoded.min(), '.3g')} to {number(decoded.max(), '.3g')}, "
+        f"{stray:.1%} of them far outside the data's {number(low, '.3g')} to {number(high, '.3g')}"
         + ("; after a sigmoid they are nearer to x" if better else ""),
         "means of pixels, in the data's range",
         "These look like logits or another scale than the data's. If the model was trained with a "
@@ -370,12 +416,12 @@ def scale(subject: Subject) -> Iterator[Finding]:
     large = largest > LARGEST_PIXEL
     mute = _mute(subject) if large else ""
     levels = grey_levels(x)
-    measured = f"pixels from {low:.3g} to {high:.3g}"
+    measured = f"pixels from {number(low, '.3g')} to {number(high, '.3g')}"
     if levels is not None:
-        measured += f" on {levels.number} levels {levels.step:.3g} apart"
+        measured += f" on {levels.number} levels {number(levels.step, '.3g')} apart"
     if 0 < span != 1:
         shift = subject.pixels * math.log(span)
-        measured += f"; with a range of 1, log p(x) is {shift:+.1f} nats an image"
+        measured += f"; with a range of 1, log p(x) is {number(shift, '+.1f')} nats an image"
     yield Finding(
         "scale",
         Verdict.WRONG if mute else Verdict.LOOK if large else Verdict.SOUND,
@@ -405,7 +451,8 @@ def _mute(subject: Subject) -> str:
     paid = posterior.kl_to_prior().mean().item()
     if told > TOLD or paid < PAID:
         return ""
-    return f"; the codes of all images are alike: of {paid:.1f} nats each they tell {told:.2g}"
+    tell = f"of {number(paid, '.1f')} nats each they tell {number(told, '.2g')}"
+    return f"; the codes of all images are alike: {tell}"
 
 
 def constant_pixels(subject: Subject) -> Iterator[Finding]:
@@ -426,9 +473,9 @@ def constant_pixels(subject: Subject) -> Iterator[Finding]:
         "constant pixels",
         Verdict.LOOK if count and smallest < limit else Verdict.SOUND,
         f"{count} pixels are the same in all images; the smallest σ "
-        + (f"there is {smallest:.2g}, and they add {gained:+.1f} nats an image" if count
-           else f"is {smallest:.2g}"),
-        f"σ above {limit:.2g} where nothing changes",
+        + (f"there is {number(smallest, '.2g')}, and they add {gained:+.1f} nats an image" if count
+           else f"is {number(smallest, '.2g')}"),
+        f"σ above {number(limit, '.2g')} where nothing changes",
         "A pixel that never changes rewards ever smaller σ without end: log p(x) grows and says "
         "nothing. Give σ a floor (a third of a grey step), or leave these pixels out.",
         GAUSSIAN,
@@ -485,12 +532,12 @@ def head_room(subject: Subject) -> Iterator[Finding]:
     worst = sorted(largest.items(), key=lambda item: -item[1])[:LAYERS]
     size = worst[0][1]
     limit = HALF / HEAD_ROOM
-    named = ", ".join(f"{name} {value:,.3g}" for name, value in worst)
+    named = ", ".join(f"{name} {number(value, ',.3g')}" for name, value in worst)
     yield Finding(
         "head-room",
         Verdict.LOOK if size > limit else Verdict.SOUND,
         f"largest activations of {len(largest)} layers: {named}",
-        f"below {limit:,.0f}, a tenth of float16's largest number",
+        f"below {number(limit, ',.0f')}, a tenth of float16's largest number",
         "Above 65,504 a float16 number is infinite, and the next layer makes NaN of it. Run these "
         "layers in float32 or bfloat16, or rescale their weights; in float32 it is no fault.",
         "19-scaling",
@@ -533,7 +580,7 @@ def decoder_noise(subject: Subject) -> Iterator[Finding]:
     if view.log_variance is None:
         yield report(
             Verdict.CANNOT_TELL,
-            f"{best}, so the best σ is {math.sqrt(error.mean):.3g}",
+            f"{best}, so the best σ is {number(math.sqrt(error.mean), '.3g')}",
             "a stated σ",
             "With no σ there is no log-likelihood. The mean squared error is the σ² that "
             "maximises the bound for these maps: state it, or learn it.",
@@ -545,15 +592,17 @@ def decoder_noise(subject: Subject) -> Iterator[Finding]:
     far = abs(math.log(_positive(ratio.mean))) - ERRORS * ratio.error / ratio.mean > math.log(OFF)
     lost = nats_lost(ratio.mean, subject.pixels)
     shared = view.log_variance.ndim == 0
-    sigma = f"σ = {math.exp(0.5 * view.log_variance.item()):.3g}, " if shared else ""
+    sigma = f"σ = {number(math.exp(0.5 * view.log_variance.item()), '.3g')}, " if shared else ""
     yield report(
         Verdict.LOOK if far else Verdict.SOUND,
-        f"{sigma}{best}: squared error / σ² is {ratio:.2g}, and {lost:.1f} nats an image are lost",
+        f"{sigma}{best}: squared error / σ² is {ratio:.2g}, and {number(lost, '.1f')} nats an "
+        "image are lost",
         f"1; between {1 / OFF:.2g} and {OFF:.0f}",
-        f"The best σ² for these maps is the mean squared error: σ = {math.sqrt(error.mean):.2g}. "
-        "Train with that, or learn σ. Above 1 the model is surer than its copies are good; below "
-        "1 its error counts too little beside the KL. A picture of f(z) has no noise; a draw of "
-        "p(x|z) has σ, and what f(z) lacks in sharpness is there.",
+        "The best σ² for these maps is the mean squared error: σ = "
+        f"{number(math.sqrt(error.mean), '.2g')}. Train with that, or learn σ. Above 1 the model "
+        "is surer than its copies are good; below 1 its error counts too little beside the KL. A "
+        "picture of f(z) has no noise; a draw of p(x|z) has σ, and what f(z) lacks in sharpness is "
+        "there.",
         value=ratio.mean,
         standard_error=ratio.error,
         limit=OFF,
@@ -742,8 +791,8 @@ def baselines(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         name,
         Verdict.SOUND if gain.mean > limit else verdict,
-        f"ELBO {Average.of(scored.elbo):.1f} nats an image, {words} {theirs.mean:.1f}, on {where}: "
-        f"a gain of {gain:+.1f}",
+        f"ELBO {Average.of(scored.elbo):.1f} nats an image, {words} {number(theirs.mean, '.1f')}, "
+        f"on {where}: a gain of {gain:+.1f}",
         "a gain above 0",
         "A model that needs no training and no draws, with the same noise, describes the images as "
         "well or better. Train for longer, or see what else is wrong: a loss that is no bound, an "
@@ -814,11 +863,17 @@ def compressor(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "compressor",
         verdict,
-        f"{own:.2f} bits a pixel from the bound, {theirs:.2f} from bz2 or xz, on "
+        f"{own:.3f} bits a pixel from the bound, {number(theirs, '.3f')} from bz2 or xz, on "
         f"{'held-out images' if held_out else 'x'} of {levels.number} grey levels",
         "fewer than the compressor",
-        "A general compressor, which knows nothing of images, needs no more bits. Train for "
-        "longer, or bring σ² to the mean squared error: every pixel pays for a wrong one.",
+        "A general compressor, which knows nothing of images, needs no more bits. "
+        + (
+            "Train for longer, or bring σ² to the mean squared error: every pixel pays for a wrong "
+            "one."
+            if scored.log_variance.numel()
+            else "Train for longer, or give the model more latents or units."
+        )
+        + " A model of few latents or few epochs looks so too.",
         "15-coding",
         value=own.mean,
         standard_error=own.error,
@@ -892,7 +947,7 @@ def overfitting(subject: Subject) -> Iterator[Finding]:
         "overfitting",
         Verdict.LOOK if abs(gap.mean) > limit else Verdict.SOUND,
         f"ELBO {first:.1f} nats an image on x, {second:.1f} on held-out images: {gap:+.1f}",
-        f"within {limit:.1f}",
+        f"within {number(limit, '.1f')}",
         over if gap.mean > 0 else under,
         "11-evaluation",
         value=gap.mean,

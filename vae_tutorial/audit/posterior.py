@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from vae_tutorial.audit.findings import Bars, Finding, Verdict
+from vae_tutorial.audit.findings import Bars, Finding, Verdict, number, with_error
+from vae_tutorial.audit.reading import charges, read
 from vae_tutorial.audit.subject import MOST_NUMBERS, AnswerError, Check, NotGivenError, Subject
 from vae_tutorial.models import DiagonalPosterior, Posterior, log_prior, log_weight
 from vae_tutorial.noise import mean_and_error
@@ -31,8 +32,8 @@ NUMBERS = 2**24  # pixels × images × draws, which bounds the time; between MOS
 UNRELIABLE = min(1 - 1 / math.log10(DRAWS), 0.7)  # k̂ above it; Vehtari et al. 2024
 ERRORS, SLACK = 4.0, 0.05  # standard errors, and nats beyond them, that no sound model exceeds
 MUCH = 3.0  # nats an image: about what one used latent costs
+SMALL_GAP = f"below {MUCH:.0f}, about what one used latent costs"
 LITTLE = 1.0  # nats
-MANY = 1e6  # from which a number is written by its power of ten
 
 OWN = 1000  # images that the model draws, to count how often q covers their z
 OWN_DRAWS = 20  # of q, for each of them
@@ -49,7 +50,7 @@ EXACT_IMAGES, ENOUGH = 50, 10  # on the mesh, and how many of them must be known
 DEAR_IMAGES = 15  # on the mesh, where p(x|z) is not one product of matrices
 
 BATCHES, REPEATS = 10, 4  # of the caller's loss, whose draws are averaged
-TWICE = 0.2  # how far the ratio of two losses may be from 1 or from 2 to tell mean from sum
+TWICE = 0.2  # of a loss, by which it may miss once or twice itself to be called a mean or a sum
 
 TRIED = 4  # images at which a likelihood is integrated
 STEPS = 641  # nodes of that integral over a pixel
@@ -106,8 +107,7 @@ class Difference(NamedTuple):
         return ERRORS * self.error + SLACK
 
     def __str__(self) -> str:
-        form = ".2f" if abs(self.mean) < MANY else ".3g"
-        return f"{self.mean:{form}} ± {self.error:{form}}"
+        return with_error(self.mean, self.error, ".2f")
 
 
 def difference(values: Tensor) -> Difference:
@@ -171,8 +171,8 @@ def helps(subject: Subject, seen: Weights) -> Finding:
     return Finding(
         "encoder",
         verdict,
-        f"for a KL of {kl:.1f} nats, q(z|x) scores {told} nats an image above the q of another "
-        f"image, and {gain} above q = N(0, I)",
+        f"for a KL of {number(kl, '.1f')} nats, q(z|x) scores {told} nats an image above the q of "
+        f"another image, and {gain} above q = N(0, I)",
         "more than 0",
         reason,
         "04-bounds",
@@ -189,8 +189,9 @@ def loses(seen: Weights) -> Finding:
     return Finding(
         "encoder gap",
         Verdict.LOOK if much else Verdict.CANNOT_TELL,
-        f"the encoder loses at least {lost} nats an image: L_{DRAWS} lies so far above the ELBO",
-        f"below {MUCH:.0f}",
+        f"the encoder loses at least {lost} nats an image, by which the bound of {DRAWS} draws, "
+        f"L_{DRAWS}, lies above the ELBO",
+        SMALL_GAP,
         "The ELBO understates this model: report L_K beside it, train the encoder longer, or give "
         "it more units or a full covariance."
         if much
@@ -212,9 +213,10 @@ def tails(seen: Weights) -> Finding:
     return Finding(
         "weights",
         Verdict.LOOK if many else Verdict.CANNOT_TELL,
-        f"k̂ is above {UNRELIABLE:.2f} for {int(flagged.sum())} of {len(flagged)} images; "
-        f"{size.median():.0f} of {DRAWS} draws count at the median, {size.min():.0f} at the least",
-        "few images",
+        f"the weights' tail index k̂ is above {UNRELIABLE:.2f} for {int(flagged.sum())} of "
+        f"{len(flagged)} images; {DRAWS} draws are worth {number(size.median(), '.0f')} at the "
+        f"median image, {number(size.min(), '.0f')} at the worst",
+        "for at most half of the images",
         "For these images no average of weights, L_K among them, can be taken for log p(x): q is "
         "too narrow somewhere. Annealing, or more draws of a wider q, goes further."
         if many
@@ -328,7 +330,7 @@ def exact_gap(subject: Subject) -> Iterator[Finding]:
         Verdict.LOOK if much else Verdict.SOUND,
         f"the encoder loses {lost} nats an image, of which L_{DRAWS} sees "
         f"{difference(found.weighted - found.elbo)} ({found.which})",
-        f"below {MUCH:.0f}",
+        SMALL_GAP,
         "The ELBO understates this model by so much: report log p(x), train the encoder longer, "
         "or give it more units or a full covariance.",
         "11-evaluation",
@@ -427,10 +429,11 @@ def covers(u: Tensor) -> Finding:
     return Finding(
         "calibration",
         Verdict.LOOK if wide or rare else Verdict.CANNOT_TELL,
-        f"90 % intervals of q hold {100 * coverage.mean:.0f} ± {100 * coverage.error:.0f} % of the "
-        f"z behind the model's own images, {100 * by_latent.min():.0f} % at the worst latent; "
-        f"((z − μ)/σ)² is {square.min():.3g} to {square.max():.3g}",
-        "90 %, and 1",
+        f"90 % intervals of q hold {with_error(100 * coverage.mean, 100 * coverage.error, '.0f')} "
+        f"% of the z behind the model's own images, {number(100 * by_latent.min(), '.0f')} % at "
+        f"the worst latent; the mean of ((z − μ)/σ)² is {number(square.min(), '.3g')} to "
+        f"{number(square.max(), '.3g')} by latent",
+        "90 % of them, and a mean square of 1",
         reason,
         "11-evaluation",
         coverage.mean,
@@ -526,7 +529,7 @@ def elbo_or_not(subject: Subject, minus: Tensor, found: Known) -> tuple[Verdict,
         beside = difference(factor * minus - averages(found.elbo))
         if abs(beside.mean) < beside.limit < MUCH:
             if factor == 1 or kl > LITTLE:
-                within = f"as far as {beside.limit:.2f} nats can tell"
+                within = f"as far as {number(beside.limit, '.2f')} nats can tell"
                 return Verdict.SOUND, f"It is the ELBO in {unit}, {within}."
             return Verdict.CANNOT_TELL, (
                 f"It is the ELBO in {unit}, or its error alone is in that unit, which would "
@@ -535,8 +538,9 @@ def elbo_or_not(subject: Subject, minus: Tensor, found: Known) -> tuple[Verdict,
         if left_out and factor == 1 and abs(beside.mean - left_out) < beside.limit < MUCH:
             verdict = Verdict.LOOK if above.mean > above.limit else Verdict.SOUND
             return verdict, (
-                f"It is the ELBO but for the Gaussian's constant, {left_out:.1f} nats. Training at "
-                "a fixed σ does not mind; do not compare it over σ, or call it log p(x)."
+                f"It is the ELBO but for the Gaussian's constant, {number(left_out, '.1f')} nats. "
+                "Training at a fixed σ does not mind; do not compare it over σ, or call it log "
+                "p(x)."
             )
     if above.mean > above.limit:
         return Verdict.WRONG, (
@@ -587,23 +591,43 @@ def minus_loss(subject: Subject, x: Tensor) -> Tensor:
 
 
 def per_image(subject: Subject, x: Tensor) -> str:
-    """ "mean" or "sum": what the loss does over a batch, by the loss of all images taken twice."""
+    """ "mean" or "sum": what the loss does over a batch, as it was read; else by its values."""
+    reading = read(subject)
+    charged = charges(reading.fits)
+    if reading.readable and charged.error_exponent == charged.kl_exponent:
+        words = {0.0: "mean", 1.0: "sum"}
+        if charged.error_exponent in words:
+            return words[charged.error_exponent]
+    return by_taking_twice(subject, x)
+
+
+def by_taking_twice(subject: Subject, x: Tensor) -> str:
+    """ "mean" or "sum", by the losses of some images and of the same taken twice.
+
+    Raises NotGivenError where their noise, or neither of the two, leaves it open.
+    """
     once, twice = (
-        sum(float(subject.loss_of(images).detach()) for _ in range(REPEATS))
+        torch.stack([subject.loss_of(images).detach().double() for _ in range(REPEATS)])
         for images in (x, torch.cat([x, x]))
-    )
-    ratio = twice / once if once else math.nan
-    for word, expected in (("mean", 1), ("sum", 2)):
-        if abs(ratio - expected) < TWICE:
-            return word
-    raise NotGivenError(
-        f"the loss of a batch taken twice is {ratio:.2f} times the loss, neither a mean nor a sum"
-    )
+    )  # (REPEATS,) each
+    found = []
+    for word, times in (("mean", 1), ("sum", 2)):
+        noise = ((twice.var() + times**2 * once.var()) / REPEATS).sqrt()
+        allowed = torch.maximum(ERRORS * noise, TWICE * once.mean().abs())
+        if (twice.mean() - times * once.mean()).abs() < allowed:
+            found.append(word)
+    if len(found) != 1:
+        ratio = number(twice.mean() / once.mean(), ".2f")
+        raise NotGivenError(
+            "whether the loss is a mean or a sum over its batch is not clear: of a batch taken "
+            f"twice it is {ratio} times as large"
+        )
+    return found[0]
 
 
 def _over(apart: Difference) -> str:
     word = "above" if apart.mean > 0 else "below"
-    return f"{abs(apart.mean):.2f} ± {apart.error:.2f} {word}"
+    return f"{with_error(abs(apart.mean), apart.error, '.2f')} {word}"
 
 
 # The caller's estimator
@@ -629,7 +653,10 @@ def estimator(subject: Subject) -> Iterator[Finding]:
         )  # fmt: skip
     elif abs(above.mean) + ERRORS * above.error < LITTLE / 2:
         within = abs(above.mean) + ERRORS * above.error
-        verdict, reason = Verdict.SOUND, f"It is log p(x), as far as {within:.2f} nats can tell."
+        verdict, reason = (
+            Verdict.SOUND,
+            f"It is log p(x), as far as {number(within, '.2f')} nats can tell.",
+        )
     yield Finding(
         "estimate",
         verdict,
@@ -662,10 +689,11 @@ def cause(subject: Subject, seen: Tensor, found: Known) -> str:
     middle = (found.low + found.high) / 2  # (batch,)
     offset = seen - middle
     off = float(offset.median())
-    guesses = {
-        f"Most images are off by about the same {off:.2f} nats, the log of "
-        f"{math.exp(abs(off)):.3g}: is a sum over draws divided by the wrong count?": offset - off
-    }
+    count = (
+        f"Most images are off by about the same {number(off, '.2f')} nats, the log of "
+        f"{number(math.exp(abs(off)), '.3g')}: is a sum over draws divided by the wrong count?"
+    )
+    guesses = {count: offset - off}
     for sign, turned in ((1, "It is"), (-1, "Its sign is turned: it is −log p(x),")):
         for factor, unit in units(subject):
             if sign * factor != 1:
@@ -798,8 +826,8 @@ def normalized(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         "likelihood",
         verdict,
-        f"log ∫ p(x|z) dx is {masses.min():z.2f} to {masses.max():z.2f} nats at the codes of "
-        f"{len(x)} images",
+        f"log ∫ p(x|z) dx is {number(masses.min(), '.2f')} to {number(masses.max(), '.2f')} nats "
+        f"at the codes of {len(x)} images",
         "0",
         reason,
         "06-gaussians",

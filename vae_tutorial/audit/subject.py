@@ -116,12 +116,28 @@ class Subject:
         return _given("likelihood", self._likelihood)
 
     def parameters(self) -> list[nn.Parameter]:
-        """The parameters behind the callables; NotGivenError where there are none to be seen."""
-        found = [p for module in self.modules for p in module.parameters() if p.requires_grad]
-        if not found:
+        """The parameters that training moves; NotGivenError where there are none to be seen."""
+        every = self._all_parameters()
+        if not every:
             raise NotGivenError(
                 "no module with parameters was found behind the callables: give modules="
             )
+        found = [p for p in every if p.requires_grad]
+        if not found:
+            raise NotGivenError(
+                f"all {len(every)} parameters behind the callables are frozen (requires_grad is "
+                "False): nothing says what training moves"
+            )
+        return found
+
+    def frozen(self) -> tuple[int, int]:
+        """How many parameters behind the callables are frozen, and how many there are."""
+        every = self._all_parameters()
+        return sum(not p.requires_grad for p in every), len(every)
+
+    def _all_parameters(self) -> list[nn.Parameter]:
+        """Each once, in the modules' order."""
+        found = [p for module in self.modules for p in module.parameters()]
         return list({id(p): p for p in found}.values())
 
     # The model's maps, in one form
