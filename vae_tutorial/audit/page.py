@@ -47,24 +47,6 @@ svg rect { fill: var(--ink); } figure { margin: .5rem 0; } figcaption { color: v
 """
 
 
-def advice(report: Report) -> str:
-    """What to do with a report first, in a sentence or two.
-
-    >>> advice(Report((), 2, 0.0))
-    'No check found a fault, which does not prove that there is none.'
-    """
-    verdicts = {found.verdict for found in report.findings}
-    first = report.findings[0] if report.findings else None
-    if first is not None and Verdict.WRONG in verdicts:
-        return f"Mend “{first.check}” first: what is below it often follows from it."
-    if first is not None and Verdict.LOOK in verdicts:
-        return (
-            f"Nothing is wrong beyond doubt. Look at “{first.check}” first: what is below it "
-            "often follows from it. Many sound models have a line to look at."
-        )
-    return "No check found a fault, which does not prove that there is none."
-
-
 def page(report: Report, title: str = "Audit of a VAE") -> str:
     """The report as a self-contained HTML page, the gravest findings first.
 
@@ -78,7 +60,7 @@ def page(report: Report, title: str = "Audit of a VAE") -> str:
     body = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p>{report.images} images, {report.seconds:.0f} seconds: {counts}.</p>",
-        f"<p>{html.escape(advice(report))} {BOOK}</p>",
+        f"<p>{html.escape(report.advice)} {BOOK}</p>",
         *map(_picture, report.pictures),
     ]
     for verdict in Verdict:

@@ -22,7 +22,7 @@ from torch import Tensor
 from vae_tutorial import datasets, importance, noise
 from vae_tutorial.audit import audit as audited
 from vae_tutorial.audit.findings import WIDTH
-from vae_tutorial.audit.page import BOOK, advice, page
+from vae_tutorial.audit.page import BOOK, page
 from vae_tutorial.engine import archive, auditing, compression, memory, runs
 from vae_tutorial.engine.checkpoints import read_whole
 from vae_tutorial.engine.folders import PICTURE, Config, describe, load_trained
@@ -247,8 +247,7 @@ def audit(options: argparse.Namespace) -> int:
     if options.json == STANDARD_OUTPUT:
         answer(report.to_json().rstrip())
     else:
-        last = textwrap.fill(f"{advice(report)} {BOOK}", WIDTH)
-        answer(f"{report}\n\n{last}")
+        answer(f"{report}\n\n{textwrap.fill(BOOK, WIDTH)}")
         if options.json is not None:
             write_whole(options.json, report.to_json().encode())
     return report.exit_code
