@@ -20,7 +20,7 @@ from vae_tutorial.noise import standard_normal
 MOST_IMAGES = 1000  # of the data, that checks look at
 FEWEST_IMAGES = 20  # from which anything is said of all codes; twice as many are taken, if large
 MOST_PIXELS = 2**22  # encoded at a time: images × pixels, which bounds the memory
-MOST_NUMBERS = 2**24  # decoded at a time: pixels × images × draws, which bounds the memory
+MOST_NUMBERS = 2**20  # pixels × images × draws, decoded at a time: memory that is used again
 NAMES = ("bernoulli", "gaussian")  # of likelihoods
 
 Encode = Callable[[Tensor], Any]  # x (batch, …) → (mean, log-variance), or a distribution
