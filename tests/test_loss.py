@@ -19,7 +19,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from vae_tutorial.audit import audit, gradients, loss, reading, regression, terms
+from vae_tutorial.audit import audit, gradients, loss, reading, terms
 from vae_tutorial.audit.findings import Finding, Verdict
 from vae_tutorial.audit.guard import untouched
 from vae_tutorial.audit.loss import drawn_kl
@@ -586,15 +586,6 @@ def test_a_kl_that_is_rewarded_is_told_where_the_error_is_lost_in_it():
     assert "weight of the error" in lost.measured
 
 
-def test_no_gradient_is_missed_where_the_errors_weight_is_not_known():
-    """A ledger in which the decoder gets a hundredth of a weight that is 97.7 ± 1400."""
-    ledger = gradients.Ledger(0.1, -1.0, 1.0, 1e-6, 1e-9, 1e-6, 0.0, 0.0, 0.0, 0.0)
-    for error, verdict in ((1400.0, Verdict.CANNOT_TELL), (1e-3, Verdict.WRONG)):
-        fit = regression.Fit((97.7, -1.0, 0.0), (error, 1e-9, 1.0), 0.0)
-        read = plain_reading(terms.LOGITS)._replace(fits=(fit, fit))
-        assert gradients._judged(read, ledger).verdict is verdict
-
-
 def test_a_formula_has_its_own_signs_and_no_constant_that_is_nothing():
     charged = reading.Charges(2.0, -0.5, -1.5, 1e-6, 1e-6, 0.1, 0.0, 0.0)
     of = plain_reading(terms.SQUARED)
@@ -740,24 +731,6 @@ def test_the_callers_draw_is_followed_where_it_is_given():
     subject = subject_of(model, train, a_loss, SIGMA, draw=draw)
     assert {finding.verdict for finding in findings(subject)} == {Verdict.SOUND}
     assert reading.read(subject).draw == terms.THE_CALLERS
-
-
-def test_callables_without_gradients():
-    model, its_loss, train, _ = gaussian(epochs=12)
-    silent = subject_of(model, train, torch.no_grad()(its_loss), SIGMA)
-    assert only(findings(silent), "gradients").verdict is Verdict.LOOK
-    cut = subject_of(model, train, its_loss, SIGMA, encode=torch.no_grad()(model.encode))
-    assert only(findings(cut), "gradients").verdict is Verdict.CANNOT_TELL
-
-
-def test_a_side_that_is_frozen_is_named():
-    model = deepcopy(gaussian(epochs=12).model)
-    model.encoder.requires_grad_(False)
-    subject = subject_of(model, gaussian(epochs=12).train, partial(summed, model), SIGMA)
-    found = only(findings(subject), "gradients")
-    assert found.verdict is Verdict.LOOK
-    assert "4 of 8 parameters behind the callables are frozen" in found.measured
-    assert "encode never learned" in found.reason
 
 
 def test_without_a_loss_nothing_is_judged():

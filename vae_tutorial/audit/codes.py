@@ -80,8 +80,8 @@ NO_LAW = (
 )
 IDLE = (
     "The decoder ignores z: every reconstruction is the same image. Usual causes: the squared "
-    "error is a mean over pixels and the KL a sum, a σ too large in training, or a KL at full "
-    "weight before the decoder has learned. Sum both over an image."
+    "error is a mean over pixels and the KL a sum, a σ too large in training, a KL at full weight "
+    "before the decoder has learned, or training that has hardly begun. Sum both over an image."
 )
 IDLE_WITHOUT_LAW = (
     "The decoder ignores z: every reconstruction is the same image. Usual causes: a mean over "

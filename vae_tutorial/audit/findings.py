@@ -39,7 +39,7 @@ def with_error(value: SupportsFloat, error: SupportsFloat, form: str, of_error: 
 class Verdict(StrEnum):
     """What a finding says. Only WRONG makes the exit code 1."""
 
-    WRONG = "wrong"  # no sound model looks like this
+    WRONG = "wrong"  # a sound model almost never looks like this
     LOOK = "look"  # a sound model may look like this; most that do have a fault
     SOUND = "sound"  # the measure that a fault of this kind would move is where it should be
     CANNOT_TELL = "cannot tell"  # not given, not computable, or a measure that never certifies
@@ -87,7 +87,7 @@ class Report(NamedTuple):
 
     @property
     def wrong(self) -> tuple[Finding, ...]:
-        """The findings that no sound model has."""
+        """The findings that a sound model almost never has."""
         return tuple(found for found in self.findings if found.verdict is Verdict.WRONG)
 
     @property

@@ -328,6 +328,7 @@ def _in_training(subject: Subject, still: Reading) -> Reading:
 
 
 def set_training(subject: Subject, training: bool) -> None:
+    """Put the modules behind a subject in training mode or in evaluation mode."""
     for module in subject.modules:
         module.train(training)
 

@@ -114,6 +114,7 @@ def _cross_entropy(target: Tensor, probability: Tensor) -> Tensor:
 
 
 def likelihood_of(subject: Subject) -> Likelihood | None:
+    """The p(x|z) that was given, or None where it was not."""
     try:
         return subject.likelihood
     except NotGivenError:

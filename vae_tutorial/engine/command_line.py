@@ -64,8 +64,9 @@ an adapter. MODULE:NAME is a dict, or a function that returns one, with what the
 
 One of encode, decode and loss is needed, and what is not given is not judged. Each line says what
 was measured, what it should be, and the chapter that explains it. The first line is the one to
-start with. `wrong` is what no sound model shows; `look` is what a fault looks like, and many a
-sound model too. The exit code is 1 if anything is wrong, 0 if not, 2 if nothing was audited."""
+start with. `wrong` is what a sound model almost never shows; `look` is what a fault looks like, and
+many a sound model too. The exit code is 1 if anything is wrong, 0 if not, 2 if nothing was
+audited."""
 
 DOWNLOAD = """\
 Fetch MNIST or Fashion-MNIST into the folder VAE_TUTORIAL_DATA, or else ~/.cache/vae-tutorial. Every
