@@ -378,6 +378,7 @@ def accused(number, check):
     return {each.verdict for each in findings_of(number, check)} & {"wrong", "look"}
 
 
+@pytest.mark.slow
 def test_a_reading_that_names_a_check_is_seen_by_it_and_a_sound_one_is_not():
     named = {mistake.number: mistake.check for mistake in READ if mistake.check}
     assert named.keys() == WRONGLY.keys()

@@ -39,6 +39,7 @@ def kept(folder):
     }
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     said = finish(TWO, tmp_path / "two", 3)
     finish([], tmp_path / "one", 3)
