@@ -387,3 +387,16 @@ def test_a_reading_that_names_a_check_is_seen_by_it_and_a_sound_one_is_not():
     for number, check in named.items():
         assert accused(number, check)
         assert not accused(0, check)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("number", [5, 6])
+def test_numbers_that_ran_away_are_not_called_random(number, seed):
+    """The wrong sign and (log σ)²: "repeats" cannot tell, and the first line names the cause."""
+    (mistake,) = (each for each in MISTAKES if each.number == number)
+    trained = mistakes.train(mistake.pieces, seed=seed)
+    report = audit(load_digits().train, **mistakes.handed(trained, SOUND))
+    said = {each.verdict for each in report.findings if each.check == "repeats"}
+    assert said == {"sound", "cannot tell"}
+    assert report.findings[0].check == mistake.check

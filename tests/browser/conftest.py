@@ -28,7 +28,7 @@ TOTALS = {  # a property that tests record → how the summary says it
     "external links": "links to other sites, not followed",
     "broken links": "broken links",
     "external requests": "requests to other hosts",
-    "audits": "axe audits (each page, light and dark)",
+    "audits": "axe audits (each page in light, its colours in dark)",
     "violations": "axe violations",
 }
 LARGEST = {

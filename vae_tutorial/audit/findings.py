@@ -40,7 +40,7 @@ class Verdict(StrEnum):
     """What a finding says. Only WRONG makes the exit code 1."""
 
     WRONG = "wrong"  # a sound model almost never looks like this
-    LOOK = "look"  # a sound model may look like this; most that do have a fault
+    LOOK = "look"  # a fault looks like this, and many a sound model too
     SOUND = "sound"  # the measure that a fault of this kind would move is where it should be
     CANNOT_TELL = "cannot tell"  # not given, not computable, or a measure that never certifies
 
