@@ -5,8 +5,10 @@ import pytest
 import sklearn.datasets
 import torch
 from hypothesis import given
+from safetensors import safe_open
+from sklearn.model_selection import train_test_split
 
-from vae_tutorial.data import GREY_STEP, binarize, load_digits, minibatches, with_noise
+from vae_tutorial.data import FILE, GREY_STEP, binarize, load_digits, minibatches, with_noise
 from vae_tutorial.noise import generator
 
 SOURCE = sklearn.datasets.load_digits()
@@ -23,6 +25,23 @@ def test_the_split_is_a_partition_of_scikit_learns_digits():
     assert digits.test.shape == (297, 64)
     everything = torch.cat([digits.train, digits.test])
     assert rows(everything) == sorted(map(tuple, SOURCE.data.astype(int).tolist()))
+
+
+def test_the_parts_are_those_of_scikit_learns_own_split():
+    expected = train_test_split(
+        SOURCE.data, SOURCE.target, test_size=297, stratify=SOURCE.target, random_state=0
+    )
+    digits = load_digits(torch.float64)
+    found = (16 * digits.train, 16 * digits.test, digits.train_labels, digits.test_labels)
+    for part, levels in zip(found, expected, strict=True):
+        assert part.tolist() == levels.tolist()
+
+
+def test_the_kept_file_names_source_and_licence():
+    with safe_open(FILE, "pt") as file:
+        said = file.metadata()
+    assert "Alpaydin" in said["source"]
+    assert "CC BY 4.0" in said["licence"]
 
 
 def test_every_image_keeps_its_label():

@@ -127,7 +127,7 @@ def test_the_cell_fetches_and_installs_where_the_package_is_missing(tmp_path):
     (fetch, install), folder = run_install_cell(tmp_path, GIVEN, False)
     assert fetch[0] == "git"
     assert fetch[-3:] == [f"--branch=v{VERSION}", GIVEN, "vae-tutorial"]
-    assert install[1:] == ["-m", "pip", "install", "--quiet", "./vae-tutorial"]
+    assert install[1:] == ["-m", "pip", "install", "--quiet", "./vae-tutorial[chapters]"]
     assert folder == str(tmp_path / "vae-tutorial" / "book" / "chapters")
 
 
@@ -243,7 +243,8 @@ def test_what_is_not_hashed_is_installed_after_what_is():
     second = "pip install --no-build-isolation "  # or setuptools would come unhashed
     for text in (makefile, readme):
         assert 0 < text.index(first) < text.index(second)
-    dependencies = [re.match(r"[\w-]+", line).group() for line in PROJECT["dependencies"]]
+    named = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["chapters"]
+    dependencies = [re.match(r"[\w-]+", line).group() for line in named]
     assert {*dependencies, "setuptools"} <= pins("requirements.txt").keys()
 
 

@@ -49,7 +49,7 @@ if REPOSITORY and importlib.util.find_spec("vae_tutorial") is None:
     fetch += ["--depth=1", f"--branch={{VERSION}}", REPOSITORY, "vae-tutorial"]
     subprocess.run(fetch, check=True)
     install = [sys.executable, "-m", "pip", "install", "--quiet"]
-    subprocess.run([*install, "./vae-tutorial"], check=True)
+    subprocess.run([*install, "./vae-tutorial[chapters]"], check=True)
 if os.path.isdir("vae-tutorial/book/chapters"):  # where ../results is found
     os.chdir("vae-tutorial/book/chapters")"""
 

@@ -1,17 +1,18 @@
-"""The digits: 1,797 scans of 8 by 8 pixels that come with scikit-learn: nothing is downloaded."""
+"""The digits: 1,797 scans of 8 by 8 pixels, kept with the package: nothing is downloaded."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
-import sklearn.datasets
 import torch
-from sklearn.model_selection import train_test_split
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vae_tutorial import require
 from vae_tutorial.noise import standard_normal
 
 GREY_STEP = 1 / 16  # pixels take 17 values, 0 to 16, here divided by 16
+FILE = Path(__file__).parent / "trained" / "digits.safetensors"  # by tools/make_digits.py
 
 
 class Digits(NamedTuple):
@@ -26,20 +27,17 @@ class Digits(NamedTuple):
 def load_digits(dtype: torch.dtype = torch.float32) -> Digits:
     """1,500 training and 297 test digits, split by class in proportion, the same way every time.
 
-    Raises TypeError unless `dtype` is floating point. Source: Alpaydin & Kaynak 1998, by way of
-    scikit-learn.
+    The file names its licence. Raises TypeError unless `dtype` is floating point.
+    Source: Alpaydin & Kaynak 1998, by way of scikit-learn.
     """
     if not dtype.is_floating_point:
         raise TypeError(f"dtype must be floating point, got {dtype}: pixels are multiples of 1/16")
-    images, labels = sklearn.datasets.load_digits(return_X_y=True)  # (1797, 64), (1797,)
-    train, test, train_labels, test_labels = train_test_split(
-        images * GREY_STEP, labels, test_size=297, stratify=labels, random_state=0
-    )
+    kept = load_file(FILE)  # grey levels (n, 64) and labels (n,), uint8
     return Digits(
-        torch.tensor(train, dtype=dtype),
-        torch.tensor(train_labels),
-        torch.tensor(test, dtype=dtype),
-        torch.tensor(test_labels),
+        kept["train"].to(dtype) * GREY_STEP,
+        kept["train_labels"].long(),
+        kept["test"].to(dtype) * GREY_STEP,
+        kept["test_labels"].long(),
     )
 
 
