@@ -4,9 +4,11 @@ import inspect
 import math
 from typing import NamedTuple
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 from torch import Tensor
 
 from vae_tutorial import require
@@ -145,7 +147,7 @@ def test_values_are_checked_where_a_word_asks_for_it():
         return "taken"
 
     assert takes(torch.tensor(0.1), torch.tensor([0.0, 1.0]), torch.tensor([[0.0, 9.0]])) == "taken"
-    for given, message in (
+    for handed, message in (
         ({"variance": torch.tensor(0.0)}, "variance must be positive"),
         ({"variance": torch.tensor([1.0])}, r"variance must be a scalar, got shape \(1,\)"),
         ({"share": torch.tensor([1.1])}, r"share must lie in \[0, 1\]"),
@@ -153,7 +155,7 @@ def test_values_are_checked_where_a_word_asks_for_it():
         ({"radius": torch.tensor(math.nan)}, "radius must be finite, but 1 of 1"),
     ):
         with pytest.raises(ValueError, match=message):
-            takes(**given)
+            takes(**handed)
 
 
 def test_axes_are_counted_matched_and_grouped():
@@ -163,7 +165,7 @@ def test_axes_are_counted_matched_and_grouped():
 
     table, grouped = torch.zeros(2, 4), torch.zeros(5, 6, 3)
     assert takes(table, grouped, torch.zeros(7, 5, 6), 4) == "taken"
-    for given, error, message in (
+    for handed, error, message in (
         ((table[:1],), ValueError, r"\(n, D\) with n at least 2, got shape \(1, 4\)"),
         ((table, table), ValueError, r"y must be \(batch, 3\), got shape \(2, 4\)"),
         ((table, grouped, table), ValueError, r"with batch = \(5, 6\) as in y, got shape \(2, 4\)"),
@@ -172,7 +174,7 @@ def test_axes_are_counted_matched_and_grouped():
         ((table, grouped, torch.zeros(7, 5, 6), 1.0), TypeError, "latent must be a whole number"),
     ):
         with pytest.raises(error, match=message):
-            takes(*given)
+            takes(*handed)
 
 
 def test_a_count_may_have_to_stay_below_the_length_of_an_axis():
@@ -266,3 +268,15 @@ def test_gradients_pass_through():
     )
     assert float(value) == -1.0
     assert torch.equal(gradient, torch.zeros(2))
+
+
+@given(st.lists(st.lists(st.integers(1, 3), max_size=3), min_size=3, max_size=3))
+def test_leading_axes_broadcast_where_torch_says_so(leading):
+    x, mean, log_variance = (torch.zeros(*axes, 2) for axes in leading)
+    try:
+        torch.broadcast_shapes(*leading)
+    except RuntimeError:
+        with pytest.raises(ValueError, match="leading axes must broadcast"):
+            log_density(x, mean, log_variance)
+    else:
+        log_density(x, mean, log_variance)

@@ -122,7 +122,7 @@ def limited(code):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_too_little_memory_takes_one_line(tmp_path):
-    ended = limited(["train", "--eager", "--hidden", "400000", "--output", str(tmp_path / "run")])
+    ended = limited(["train", "--eager", "--hidden", "300000", "--output", str(tmp_path / "run")])
     assert ended.returncode == 1, ended.stderr
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert "out of memory: try a smaller network" in ended.stderr
