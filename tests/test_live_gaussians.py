@@ -191,8 +191,10 @@ def test_the_two_areas_agree_with_scipy():
         def log_ratio(z, a=a, b=b, c=c, d=d):  # stats.norm takes forty times as long for a number
             return math.log(d / b) + 0.5 * (((z - c) / d) ** 2 - ((z - a) / b) ** 2)
 
-        def integrand(z, q=NormalDist(a, b), log_ratio=log_ratio):
-            return q.pdf(z) * log_ratio(z)
+        density = NormalDist(a, b).pdf
+
+        def integrand(z, density=density, log_ratio=log_ratio):
+            return density(z) * log_ratio(z)
 
         # zeros of log q − log p: a polynomial of degree two through three of its values
         z = a + b * np.array([-1.0, 0.0, 1.0])
