@@ -1,4 +1,4 @@
-"""One browser, one loopback server, two visits a page for all the tests, and their summary."""
+"""One browser, one loopback server, a page opened twice for all the tests, and their summary."""
 
 import os
 import re
@@ -13,11 +13,11 @@ import live
 import pytest
 from built import HTML, pages
 from playwright.sync_api import Browser
-from visiting import Visit, visit
+from visiting import Opening, Visit, open_in_dark, visit
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-THEMES = {"disk": "light", "loopback": "dark"}  # the way to a page → the theme of that visit
+WAYS = ("disk", "loopback")  # to a page
 
 TOTALS = {  # a property that tests record → how the summary says it
     "pages": "pages",
@@ -58,7 +58,7 @@ class Patient(ThreadingHTTPServer):
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Ask for every page once, and of the tests that look at both visits, for each way to it."""
     if "way" in metafunc.fixturenames:
-        metafunc.parametrize("way", THEMES)
+        metafunc.parametrize("way", WAYS)
     if "page" in metafunc.fixturenames and not metafunc.definition.get_closest_marker(
         "parametrize"
     ):
@@ -66,7 +66,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class ByPage(LoadScopeScheduling):
-    """All tests of a page go to one process, which visits it once in each theme."""
+    """All tests of a page go to one process, which opens it once in each way."""
 
     def _split_scope(self, nodeid: str) -> str:
         found = re.search(r"(?:disk-|loopback-)?([\w/-]+\.html)", nodeid)
@@ -106,16 +106,29 @@ def browser(installed: None) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def visited(browser: Browser, address: str) -> Callable[[str, str], Visit]:
-    """The visit of a page by a way, made when a test first asks for it."""
-    start = {"disk": HTML.as_uri(), "loopback": address}
-    return cache(lambda page, way: visit(browser, f"{start[way]}/{page}", THEMES[way]))
+def visited(browser: Browser) -> Callable[[str], Visit]:
+    """The visit of a page from disk, made when a test first asks for it."""
+    return cache(lambda page: visit(browser, f"{HTML.as_uri()}/{page}"))
+
+
+@pytest.fixture(scope="session")
+def served(browser: Browser, address: str) -> Callable[[str], Opening]:
+    """A page opened over loopback, once a test asks for it."""
+    return cache(lambda page: open_in_dark(browser, f"{address}/{page}"))
 
 
 @pytest.fixture
-def seen(visited: Callable[[str, str], Visit], page: str, way: str) -> Visit:
+def seen(visited: Callable[[str], Visit], page: str) -> Visit:
     """The visit that a test looks at."""
-    return visited(page, way)
+    return visited(page)
+
+
+@pytest.fixture
+def opening(
+    visited: Callable[[str], Visit], served: Callable[[str], Opening], page: str, way: str
+) -> Opening:
+    """What a page did and held, from disk in the light theme or over loopback in the dark one."""
+    return visited(page).opening if way == "disk" else served(page)
 
 
 @pytest.fixture

@@ -96,5 +96,5 @@ def test_without_scripts_a_figure_shows_its_picture(browser, page, name):
 
 
 def test_only_pages_with_live_figures_load_the_engine(page, visited):
-    loaded = any(ENGINE in request for request in visited(page, "disk").requests)
+    loaded = any(ENGINE in request for request in visited(page).opening.requests)
     assert loaded == bool(markup(page).live_figures), f"{page} and the engine do not fit"

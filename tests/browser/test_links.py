@@ -7,7 +7,7 @@ from built import HTML, broken, markup
 
 
 def test_links_within_the_book_resolve(page, visited, record_property):
-    links = visited(page, "disk").links
+    links = visited(page).opening.links
     own = [link for link in links if urlsplit(link).scheme == "file"]
     others = [link for link in links if urlsplit(link).scheme in ("http", "https")]
     wrong = sorted(filter(None, map(broken, set(own))))

@@ -14,20 +14,22 @@ def test_the_book_is_built():
     assert "index.html" in pages(), f"no built book at {HTML}: run `make book` first"
 
 
-def test_mathematics_is_typeset(page, way, seen, record_property):
+def test_mathematics_is_typeset(page, way, opening, record_property):
     expected = markup(page).formulas
     if page.startswith("chapters/"):
         assert expected > 0, f"{page} has no formula: a chapter needs some"
     if way == "disk":
         record_property("pages", 1)
-        record_property("formulas", seen.formulas)
-    assert seen.formulas == expected, f"{page} typesets {seen.formulas} of {expected} formulas"
-    assert not seen.faults, f"{page} has formulas that MathJax refuses: {seen.faults}"
+        record_property("formulas", opening.formulas)
+    assert opening.formulas == expected, (
+        f"{page} typesets {opening.formulas} of {expected} formulas"
+    )
+    assert not opening.faults, f"{page} has formulas that MathJax refuses: {opening.faults}"
 
 
-def test_nothing_is_requested_from_another_host(page, seen, address, record_property):
+def test_nothing_is_requested_from_another_host(page, opening, address, record_property):
     own = (f"{HTML.as_uri()}/", f"{address}/", "data:", "blob:")
-    others = [request for request in seen.requests if not request.startswith(own)]
+    others = [request for request in opening.requests if not request.startswith(own)]
     record_property("external requests", len(others))
     assert not others, f"{page} asks for {others}: keep a copy in the book"
 
@@ -57,21 +59,21 @@ def test_the_browser_refuses_to_ask_another_host(browser, address, start, elemen
     opened.close()
 
 
-def test_no_request_fails(page, seen):
-    assert len(seen.requests) > 1, f"{page} asks for nothing: was it watched?"
-    assert not seen.failed, f"{page} asks for what is not there: {seen.failed}"
+def test_no_request_fails(page, opening):
+    assert len(opening.requests) > 1, f"{page} asks for nothing: was it watched?"
+    assert not opening.failed, f"{page} asks for what is not there: {opening.failed}"
 
 
-def test_no_error_in_the_console(page, seen):
-    assert not seen.errors, f"{page} says in the console: {seen.errors}"
+def test_no_error_in_the_console(page, opening):
+    assert not opening.errors, f"{page} says in the console: {opening.errors}"
 
 
-def test_pictures_load_and_say_what_they_show(page, way, seen, record_property):
-    in_text = [picture for picture in seen.pictures if picture.in_text]
+def test_pictures_load_and_say_what_they_show(page, way, opening, record_property):
+    in_text = [picture for picture in opening.pictures if picture.in_text]
     if way == "disk":
         record_property("figures", len(in_text))
         record_property("live figures", len(markup(page).live_figures))
-    for picture in seen.pictures:
+    for picture in opening.pictures:
         assert picture.width > 0, f"{page}: the picture {picture.source} does not load"
     for picture in in_text:
         words = (picture.alt or "").strip()
@@ -80,9 +82,9 @@ def test_pictures_load_and_say_what_they_show(page, way, seen, record_property):
         assert len(words.split()) >= 5, f"{page}: the alt text {words!r} says too little"
 
 
-def test_a_chapter_shows_pictures(page, seen):
+def test_a_chapter_shows_pictures(page, opening):
     if page.startswith("chapters/"):
-        assert any(picture.in_text for picture in seen.pictures), f"{page} shows no picture"
+        assert any(picture.in_text for picture in opening.pictures), f"{page} shows no picture"
 
 
 def test_no_sideways_scrolling_at_320_pixels(page, seen):
@@ -91,13 +93,13 @@ def test_no_sideways_scrolling_at_320_pixels(page, seen):
 
 
 def test_weight_and_time_are_counted(page, visited, record_property):
-    visit = visited(page, "disk")
-    files = {local_path(request) for request in visit.requests if request.startswith("file:")}
+    opening = visited(page).opening
+    files = {local_path(request) for request in opening.requests if request.startswith("file:")}
     assert HTML / page in files
     on_disk, compressed = map(sum, zip(*map(weight, files), strict=True))
     record_property("kilobytes", on_disk / 1000)
     record_property("compressed", compressed / 1000)
-    record_property("milliseconds", visit.milliseconds)
+    record_property("milliseconds", opening.milliseconds)
 
 
 def test_search_works_over_loopback(browser, address):

@@ -16,7 +16,7 @@ def reader(browser):
 
 
 def test_listings_are_coloured_and_their_names_lead_somewhere(page, visited):
-    listings = visited(page, "disk").listings
+    listings = visited(page).listings
     if page.startswith("chapters/"):
         assert listings, f"{page} lists no source"
     for listing in listings:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import add
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -85,8 +86,9 @@ THINNED = """() => {
     }
 }"""
 
-# It takes the longest over contrast, element by element. Text of the same ink, size and weight in
-# elements of the same kinds and backgrounds has the same: the first of each is marked to be judged.
+# It takes the longest over colours, element by element. Text of the same ink, size and weight in
+# elements of the same kinds and backgrounds has the same contrast, and links among words stand out
+# from them alike: the first of each kind is marked to be judged.
 ONE_OF_EACH = """() => {
     const ways = new Map([[null, '']]);
     const way = (element) => {
@@ -97,18 +99,25 @@ ONE_OF_EACH = """() => {
         }
         return ways.get(element);
     };
+    const speaks = (element) => [...element.childNodes].some(
+        node => node.nodeType === Node.TEXT_NODE && node.data.trim());
     const kinds = new Set();
     for (const element of document.querySelectorAll('body *')) {
-        const texts = [...element.childNodes].filter(node => node.nodeType === Node.TEXT_NODE);
-        if (!texts.some(node => node.data.trim()) || !element.checkVisibility()) continue;
+        delete element.dataset.judged;
+        if (!speaks(element) || !element.checkVisibility()) continue;
         const { color, fontSize, fontWeight } = getComputedStyle(element);
-        const kind = [way(element), color, fontSize, fontWeight].join(' ');
+        const among = speaks(element.parentElement);
+        const kind = [way(element), color, fontSize, fontWeight, among].join(' ');
         if (!kinds.has(kind)) element.dataset.judged = '';
         kinds.add(kind);
     }
 }"""
-CONTRAST = "color-contrast"
-ON_COLOUR = [CONTRAST, "link-in-text-block"]  # the rules whose answers depend on the theme
+THEME = "document.documentElement.dataset.theme"
+INTO_THE_DARK = f"""() => {{
+    {THEME} = 'dark';
+    return Promise.all(document.getAnimations().map(moving => moving.finished)).then(() => null);
+}}"""
+ON_COLOUR = ["color-contrast", "link-in-text-block"]  # the rules whose answers depend on the theme
 
 
 class Picture(NamedTuple):
@@ -120,7 +129,7 @@ class Picture(NamedTuple):
     in_text: bool
 
 
-class Visit(NamedTuple):
+class Opening(NamedTuple):
     """What one page did and held when it was opened in one way."""
 
     requests: list[str]
@@ -131,9 +140,21 @@ class Visit(NamedTuple):
     faults: list[str]  # formulas that MathJax refused
     links: list[str]
     pictures: list[Picture]
-    rules: list[str]  # that axe ran
+
+
+class Audit(NamedTuple):
+    """The rules that axe ran, and what they object to: rule, element and what it needs."""
+
+    rules: list[str]
     violations: list[str]
-    printed: dict[str, list[str]]  # what goes wrong on paper: a kind → elements
+
+
+class Visit(NamedTuple):
+    """What there was to see on a page that was opened from disk."""
+
+    opening: Opening
+    audits: dict[str, Audit]  # by theme
+    printed: dict[str, list[str]]  # what goes wrong on paper, in the dark theme: a kind → elements
     listings: list[dict[str, Any]]
     scrolled_width: int  # of the page in a window 320 px wide
     too_wide: list[str]
@@ -165,43 +186,42 @@ def open_file(context: BrowserContext, page: str) -> Iterator[Page]:
     opened.close()
 
 
-def audit(page: Page, rules: list[str] | None = None) -> tuple[list[str], list[str]]:
-    """The rules that axe ran, and what they object to: rule, element and what it needs.
+def audit(page: Page) -> Audit:
+    """Hold a page against all of WCAG's rules.
 
-    Without `rules` they are all of WCAG's. The page is thinned: it looks the same but for its
-    formulas, which keep their size, and contrast is judged once a kind of text.
+    The page is thinned: it looks the same but for its formulas, which keep their size.
     """
     page.evaluate(THINNED)
     page.evaluate(AXE)
+    elsewhere = {rule: {"enabled": False} for rule in ON_COLOUR}
+    found = _run_axe(page, {"exclude": []}, {"rules": ALSO | elsewhere, "runOnly": WCAG})
+    return Audit(*map(add, found, audit_colours(page)))
+
+
+def audit_colours(page: Page) -> Audit:
+    """Hold a page on which axe is loaded against its rules on colour, once a kind of text."""
     page.evaluate(ONE_OF_EACH)
-    others = {"rules": {**ALSO, CONTRAST: {"enabled": False}}, "runOnly": WCAG}
-    if rules is not None:
-        others = {"runOnly": [rule for rule in rules if rule != CONTRAST]}
-    found = [_run_axe(page, {"exclude": []}, others)]
-    found.append(_run_axe(page, {"include": ["[data-judged]"]}, {"runOnly": [CONTRAST]}))
-    ran = [rule["id"] for one in found for kind in OUTCOMES for rule in one[kind]]
-    objections = [
-        f"{rule['id']}: {node['html'][:160]} — {node['failureSummary']}"
-        for one in found
-        for rule in one["violations"]
-        for node in rule["nodes"]
-    ]
-    return ran, objections
+    return _run_axe(page, {"include": ["[data-judged]"]}, {"runOnly": ON_COLOUR})
 
 
-def _run_axe(page: Page, context: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+def _run_axe(page: Page, context: dict[str, Any], options: dict[str, Any]) -> Audit:
     """What axe says of a part of a page."""
     common = {"preload": False, "resultTypes": ["violations"]}
-    return page.evaluate(
+    found = page.evaluate(
         "([context, options]) => axe.run(context, options)", [context, common | options]
     )
+    rules = [rule["id"] for kind in OUTCOMES for rule in found[kind]]
+    objections = [
+        f"{rule['id']}: {node['html'][:160]} — {node['failureSummary']}"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+    return Audit(rules, objections)
 
 
-def visit(browser: Browser, address: str, theme: str) -> Visit:
-    """Open an address in a theme at desk width, look at everything, on paper and narrow too.
-
-    In the light theme axe runs all its rules, in the dark one those on colour.
-    """
+@contextmanager
+def at_desk(browser: Browser, address: str, theme: str) -> Iterator[tuple[Page, Opening]]:
+    """A page opened in a theme at desk width, and what it did and held until it stood there."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme=theme, reduced_motion="reduce"
     )
@@ -211,24 +231,39 @@ def visit(browser: Browser, address: str, theme: str) -> Visit:
     requests, failed, errors = watched(page)
     page.goto(address)
     milliseconds = page.evaluate(SETTLED)
-    seen = page.evaluate(SEEN)
-    listings = page.evaluate(LISTINGS)
-    if page.evaluate("document.documentElement.dataset.theme") != theme:
+    if page.evaluate(THEME) != theme:
         raise RuntimeError(f"{address} is not shown in the {theme} theme that was asked for")
-    page.emulate_media(media="print")
-    printed = page.evaluate(PRINTED, CHROME)
-    page.emulate_media(media="screen")
-    rules, violations = audit(page, None if theme == "light" else ON_COLOUR)
-    page.set_viewport_size({"width": 320, "height": 700})
-    width = page.evaluate("document.scrollingElement.scrollWidth")
-    too_wide = page.evaluate(WIDER) if width > 320 else []
-    context.close()
+    seen = page.evaluate(SEEN)
     pictures = [Picture(*found.values()) for found in seen["images"]]
-    return Visit(
-        *(requests, failed, errors, milliseconds),
-        *(seen["formulas"], seen["faults"], seen["links"], pictures),
-        *(rules, violations, printed, listings, width, too_wide),
-    )
+    inside = (seen["formulas"], seen["faults"], seen["links"], pictures)
+    yield page, Opening(requests, failed, errors, milliseconds, *inside)
+    context.close()
+
+
+def open_in_dark(browser: Browser, address: str) -> Opening:
+    """Open an address in the dark theme, and look at nothing else."""
+    with at_desk(browser, address, "dark") as (_, opening):
+        return opening
+
+
+def visit(browser: Browser, address: str) -> Visit:
+    """Open an address in the light theme, and look at everything, in the dark, on paper and narrow.
+
+    In the dark theme axe runs its rules on colour alone.
+    """
+    with at_desk(browser, address, "light") as (page, opening):
+        listings = page.evaluate(LISTINGS)
+        audits = {"light": audit(page)}
+        page.emulate_media(color_scheme="dark")
+        page.evaluate(INTO_THE_DARK)
+        audits["dark"] = audit_colours(page)
+        page.emulate_media(media="print")
+        printed = page.evaluate(PRINTED, CHROME)
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": 320, "height": 700})
+        width = page.evaluate("document.scrollingElement.scrollWidth")
+        too_wide = page.evaluate(WIDER) if width > 320 else []
+    return Visit(opening, audits, printed, listings, width, too_wide)
 
 
 def local_path(address: str) -> Path:
