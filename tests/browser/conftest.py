@@ -65,12 +65,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("page", pages())
 
 
+def page_of(nodeid: str) -> str:
+    """The page that a test is about; empty where it is about none."""
+    found = re.search(r"(?:disk-|loopback-)?([\w/-]+\.html)", nodeid)
+    return found[1] if found else ""
+
+
 class ByPage(LoadScopeScheduling):
     """All tests of a page go to one process, which opens it once in each way."""
 
     def _split_scope(self, nodeid: str) -> str:
-        found = re.search(r"(?:disk-|loopback-)?([\w/-]+\.html)", nodeid)
-        return found[1] if found else nodeid.partition("::")[0]
+        return page_of(nodeid) or nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPage:
@@ -171,7 +176,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports:
             if getattr(report, "when", None) != "call":
                 continue
-            page = report.nodeid.partition("[")[2].partition("]")[0].rpartition("-disk-")[2]
+            page = page_of(report.nodeid)
             for name, value in report.user_properties:
                 if name in totals:
                     totals[name] += value

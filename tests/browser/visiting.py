@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from operator import add
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -30,6 +29,10 @@ SEEN = """() => ({
     images: [...document.querySelectorAll('img')].map(found => ({
         source: found.getAttribute('src'), alt: found.getAttribute('alt'),
         width: found.naturalWidth, inText: found.closest('article') !== null })),
+    predictions: [...document.querySelectorAll('.admonition > .admonition-title')]
+        .filter(found => found.textContent.trim() === 'Predict').length,
+    answers: [...document.querySelectorAll('details.answer:not(.deeper)')]
+        .map(found => found.open),
 })"""
 WIDER = """() => [...document.querySelectorAll('main *')].filter(found => {
     for (let above = found; above; above = above.parentElement) {
@@ -73,10 +76,11 @@ LISTINGS = """() => [...document.querySelectorAll('.listing-code')].map(found =>
     };
 })"""
 
-# What axe would judge again and again: letters of formulas, hidden from who listens, and names in
-# code, of which one of each kind stays.
+# What axe would judge again and again: letters of formulas, drawn and spoken, and names in code, of
+# which one of each kind stays.
 THINNED = """() => {
     for (const drawn of document.querySelectorAll('mjx-container > svg')) drawn.replaceChildren();
+    for (const spoken of document.querySelectorAll('math')) spoken.textContent = 'a formula';
     const kinds = new Set();
     for (const name of document.querySelectorAll('pre span:not(:has(*))')) {
         const block = name.closest('pre').parentElement.parentElement;
@@ -117,7 +121,10 @@ INTO_THE_DARK = f"""() => {{
     {THEME} = 'dark';
     return Promise.all(document.getAnimations().map(moving => moving.finished)).then(() => null);
 }}"""
-ON_COLOUR = ["color-contrast", "link-in-text-block"]  # the rules whose answers depend on the theme
+# The rules whose answers depend on the theme, and which of the elements that are judged they take.
+ON_COLOUR = {"color-contrast": "", "link-in-text-block": "a[href]"}
+CONFIGURED = """rules => axe.configure({ rules: Object.entries(rules)
+    .map(([id, kind]) => ({ id, selector: `${kind}[data-judged]` })) })"""
 
 
 class Picture(NamedTuple):
@@ -140,6 +147,8 @@ class Opening(NamedTuple):
     faults: list[str]  # formulas that MathJax refused
     links: list[str]
     pictures: list[Picture]
+    predictions: int  # questions to think about before going on
+    answers: list[bool]  # whether each answer is open
 
 
 class Audit(NamedTuple):
@@ -187,29 +196,28 @@ def open_file(context: BrowserContext, page: str) -> Iterator[Page]:
 
 
 def audit(page: Page) -> Audit:
-    """Hold a page against all of WCAG's rules.
+    """Hold a page against all of WCAG's rules, in those on colour once a kind of text.
 
     The page is thinned: it looks the same but for its formulas, which keep their size.
     """
     page.evaluate(THINNED)
     page.evaluate(AXE)
-    elsewhere = {rule: {"enabled": False} for rule in ON_COLOUR}
-    found = _run_axe(page, {"exclude": []}, {"rules": ALSO | elsewhere, "runOnly": WCAG})
-    return Audit(*map(add, found, audit_colours(page)))
+    page.evaluate(CONFIGURED, ON_COLOUR)
+    return _run_axe(page, {"rules": ALSO, "runOnly": WCAG})
 
 
-def audit_colours(page: Page) -> Audit:
-    """Hold a page on which axe is loaded against its rules on colour, once a kind of text."""
+def audit_in_the_dark(page: Page) -> Audit:
+    """Turn a page that was audited to the dark theme, and hold it against the rules on colour."""
+    page.emulate_media(color_scheme="dark")
+    page.evaluate(INTO_THE_DARK)
+    return _run_axe(page, {"runOnly": [*ON_COLOUR]})
+
+
+def _run_axe(page: Page, options: dict[str, Any]) -> Audit:
+    """What axe says of a page, where of each kind of text one is marked to be judged."""
     page.evaluate(ONE_OF_EACH)
-    return _run_axe(page, {"include": ["[data-judged]"]}, {"runOnly": ON_COLOUR})
-
-
-def _run_axe(page: Page, context: dict[str, Any], options: dict[str, Any]) -> Audit:
-    """What axe says of a part of a page."""
     common = {"preload": False, "resultTypes": ["violations"]}
-    found = page.evaluate(
-        "([context, options]) => axe.run(context, options)", [context, common | options]
-    )
+    found = page.evaluate("options => axe.run(document, options)", common | options)
     rules = [rule["id"] for kind in OUTCOMES for rule in found[kind]]
     objections = [
         f"{rule['id']}: {node['html'][:160]} — {node['failureSummary']}"
@@ -236,7 +244,8 @@ def at_desk(browser: Browser, address: str, theme: str) -> Iterator[tuple[Page, 
     seen = page.evaluate(SEEN)
     pictures = [Picture(*found.values()) for found in seen["images"]]
     inside = (seen["formulas"], seen["faults"], seen["links"], pictures)
-    yield page, Opening(requests, failed, errors, milliseconds, *inside)
+    asked = (seen["predictions"], seen["answers"])
+    yield page, Opening(requests, failed, errors, milliseconds, *inside, *asked)
     context.close()
 
 
@@ -253,10 +262,7 @@ def visit(browser: Browser, address: str) -> Visit:
     """
     with at_desk(browser, address, "light") as (page, opening):
         listings = page.evaluate(LISTINGS)
-        audits = {"light": audit(page)}
-        page.emulate_media(color_scheme="dark")
-        page.evaluate(INTO_THE_DARK)
-        audits["dark"] = audit_colours(page)
+        audits = {"light": audit(page), "dark": audit_in_the_dark(page)}
         page.emulate_media(media="print")
         printed = page.evaluate(PRINTED, CHROME)
         page.emulate_media(media="screen")
