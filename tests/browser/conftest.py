@@ -17,8 +17,6 @@ from visiting import Opening, Visit, open_in_dark, visit
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-WAYS = ("disk", "loopback")  # to a page
-
 TOTALS = {  # a property that tests record → how the summary says it
     "pages": "pages",
     "formulas": "formulas typeset",
@@ -56,12 +54,18 @@ class Patient(ThreadingHTTPServer):
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Ask for every page once, and of the tests that look at both visits, for each way to it."""
+    """Ask for every page once, and of the tests that ask for a way, for each way to it.
+
+    Of the pages of the reference, which are written alike, one is opened over loopback.
+    """
+    if metafunc.definition.get_closest_marker("parametrize"):
+        return
     if "way" in metafunc.fixturenames:
-        metafunc.parametrize("way", WAYS)
-    if "page" in metafunc.fixturenames and not metafunc.definition.get_closest_marker(
-        "parametrize"
-    ):
+        written = [page for page in pages() if not page.startswith("reference/")]
+        ways = {"disk": pages(), "loopback": [*written, "reference/mistakes.html"]}
+        pairs = [(way, page) for way, opened in ways.items() for page in opened]
+        metafunc.parametrize(("way", "page"), pairs, ids=map("-".join, pairs))
+    elif "page" in metafunc.fixturenames:
         metafunc.parametrize("page", pages())
 
 

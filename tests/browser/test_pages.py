@@ -1,4 +1,4 @@
-"""Every page, from disk and over loopback: mathematics, requests, errors, pictures, width."""
+"""Every page from disk, and over loopback: mathematics, requests, errors, pictures, width."""
 
 import re
 

@@ -98,7 +98,7 @@ def test_the_reader_causes_collapse_by_the_slider_and_not_before(opened):
     until(page, "Math.min(...v.rates) > 0.5")
     page.get_by_label("σ² of a pixel").press("End")
     assert values(page, "threshold") > 0.705
-    until(page, "Math.max(...v.rates) < 0.05")
+    until(page, "Math.max(...v.rates) < 0.01")
     button(page, "Pause").click()
     until(page, "!v.working")
     announced(page, "Both latents have collapsed.")
