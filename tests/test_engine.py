@@ -13,9 +13,9 @@ import pytest
     ("given", "expected"),
     [
         ({}, "1000"),
-        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        pytest.param({"GOMP_SPINCOUNT": "7"}, "7", marks=pytest.mark.slow),
         ({"OMP_WAIT_POLICY": "passive"}, "0"),
-        ({"OMP_WAIT_POLICY": "active"}, "30000000000"),
+        pytest.param({"OMP_WAIT_POLICY": "active"}, "30000000000", marks=pytest.mark.slow),
     ],
 )
 def test_threads_soon_wait_asleep_unless_the_reader_says_otherwise(given, expected):

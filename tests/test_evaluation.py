@@ -371,6 +371,7 @@ def test_the_best_full_gaussian_balances_slope_and_curvature(trained, digits, di
         np.testing.assert_allclose(mean_curvature, -np.eye(2), atol=3e-4)
 
 
+@pytest.mark.slow
 def test_climbs_from_elsewhere_find_nothing_higher(trained, digits, dissected):
     """From three draws of each posterior, by its mass on an equal grid of numpy's, for 100 digits.
 

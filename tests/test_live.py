@@ -76,6 +76,7 @@ def parts(held):
     return tensors, held
 
 
+@pytest.mark.slow
 def test_the_weights_of_the_latent_pad_are_trained_again_by_the_recipe():
     (kept, rest), (fresh, same) = parts(stored("weights")), parts(export_pads.weights())
     assert kept.keys() == fresh.keys()
@@ -85,6 +86,7 @@ def test_the_weights_of_the_latent_pad_are_trained_again_by_the_recipe():
     assert len(kept["means"]) == 2 * 1500
 
 
+@pytest.mark.slow
 def test_the_page_of_chapter_9_trains_the_network_of_its_pad():
     """The page's own cells; in float32, so that another processor moves a mean by 1e-4 at most."""
     notebook = json.loads((export_live.BOOK / "chapters/09-training.ipynb").read_text("utf-8"))
@@ -105,7 +107,12 @@ def test_the_weights_of_the_landing_page_are_the_kept_ones():
     assert len(fresh["labels"]) == 1000
 
 
-@pytest.mark.parametrize("name", export_live.PICTURES)
+SLOW = {"train-here": pytest.mark.slow}  # it trains first
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=SLOW.get(name, ())) for name in export_live.PICTURES]
+)
 def test_a_static_picture_is_what_python_draws(name):
     kept = grey((export_live.STATIC_PICTURES / f"{name}.png").read_bytes())
     fresh = grey(export_live.png(name))

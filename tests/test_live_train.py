@@ -173,7 +173,10 @@ def dissected(values, variance, images):
     return javascript(DISSECT, asked)
 
 
-@pytest.mark.parametrize("variance", [0.01, 0.05, 0.3, 1.2])
+SLOWER = [pytest.param(variance, marks=pytest.mark.slow) for variance in (0.05, 0.3)]
+
+
+@pytest.mark.parametrize("variance", [0.01, *SLOWER, 1.2])
 def test_log_p_of_x_and_its_parts_are_those_of_the_package(digits, variance):
     """The package halves cells of Gauss-Legendre until they agree; the page refines a lattice."""
     values, images = trained(variance)["values"], digits.test[:6]
@@ -298,6 +301,7 @@ CLIMB = """({ rate, every, times }) => {
 }"""
 
 
+@pytest.mark.slow
 def test_at_the_highest_learning_rate_the_bound_does_not_climb_steadily():
     def falls(rate):
         bounds = javascript(CLIMB, {"rate": rate, "every": 75, "times": 6})
