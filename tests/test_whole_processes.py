@@ -120,6 +120,7 @@ def limited(code):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 def test_too_little_memory_takes_one_line(tmp_path):
     ended = limited(["train", "--eager", "--hidden", "300000", "--output", str(tmp_path / "run")])
@@ -186,6 +187,7 @@ def take_terminal():
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
+@pytest.mark.slow
 def test_an_evaluation_stops_at_once_on_a_terminal(good):
     words = ["evaluate", good, "--importance-samples", "100000000"]
     status, seen, seconds = on_terminal(words, "0/3, 0 s left")
