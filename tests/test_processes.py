@@ -118,6 +118,7 @@ def compare(rank: int, folder: str) -> None:
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_average_as_the_library_does(tmp_path):
     context = multiprocessing.start_processes(
         compare, (str(tmp_path),), nprocs=2, join=False, start_method="spawn"
