@@ -113,7 +113,6 @@ def test_alone_a_shared_step_is_the_plain_one():
 # Compiling
 
 
-@pytest.mark.slow
 @compiling
 def test_a_compiled_epoch_agrees_with_the_plain_one_to_rounding():
     from torch._inductor.cpp_builder import get_cpp_compiler  # a second, in this test alone
