@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from torch._inductor.cpp_builder import get_cpp_compiler
+from torch._inductor.exc import InvalidCxxCompiler
 
 from vae_tutorial.adam import adam_coefficients
 from vae_tutorial.likelihoods import BernoulliPixels
@@ -22,8 +24,9 @@ from vae_tutorial.training import (
 
 PIXELS, LATENT = 6, 2
 
-compiling = pytest.mark.filterwarnings(  # PyTorch's own, when its compiler is first imported
-    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning"
+compiling = pytest.mark.filterwarnings(  # PyTorch's own, when its compiler is first used
+    "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning",
+    "ignore:dynamo_pgo force disabled:UserWarning",
 )
 
 
@@ -115,9 +118,6 @@ def test_alone_a_shared_step_is_the_plain_one():
 
 @compiling
 def test_a_compiled_epoch_agrees_with_the_plain_one_to_rounding():
-    from torch._inductor.cpp_builder import get_cpp_compiler  # a second, in this test alone
-    from torch._inductor.exc import InvalidCxxCompiler
-
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
@@ -176,6 +176,7 @@ def test_an_error_of_the_function_itself_is_not_hidden(monkeypatch):
     assert said == []
 
 
+@compiling
 def test_a_graph_looks_at_the_batch_alone_and_never_computes_with_a_wrong_shape():
     def scaled(parameters, batch):
         return {name: value * batch.sum() for name, value in parameters.items()}

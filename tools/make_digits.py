@@ -3,14 +3,13 @@
 The package then needs no scikit-learn, which takes a second to import, to start.
 """
 
-import os
-
 import sklearn.datasets
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from sklearn.model_selection import train_test_split
 
 from vae_tutorial.data import FILE
+from vae_tutorial.files import write_whole
 
 SAID = {
     "source": "E. Alpaydin and C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI "
@@ -28,12 +27,7 @@ def main() -> None:
     kept = {
         name: torch.tensor(part, dtype=torch.uint8) for name, part in zip(names, parts, strict=True)
     }
-    temporary = FILE.with_suffix(".tmp")
-    save_file(kept, temporary, SAID)
-    temporary.chmod(0o644)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(FILE)
+    write_whole(FILE, save(kept, SAID))
     print(f"{FILE.name}: {len(kept['train'])} and {len(kept['test'])} digits")
 
 
